@@ -1,0 +1,118 @@
+# Two commands matter: `make up` and `make test`. Everything is installed into .venv from the locked requirements.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help up test state-machine check format lint types floors train lock clean
+
+help: ## show this list
+	@echo "AI Platform: make TARGET"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.runtime ## start the whole platform on this machine (options: ARGS="--port 8100 --data-dir DIR")
+	@exec $(BIN)/ai-platform up $(ARGS)
+
+test: $(VENV)/.dev ## run the default test suite (one test: ARGS="-k NAME")
+	@exec $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+.PHONY: image compose-test
+image: ## build the container image
+	@docker compose build
+
+compose-test: $(VENV)/.dev ## the stack in containers: up, scaled, killed, restarted, down (needs a Docker Engine; 4 minutes)
+	@exec $(BIN)/pytest -x -rA -o python_files=story.py tests/compose $(ARGS)
+
+.PHONY: bench-jobs
+bench-jobs: $(VENV)/.dev ## durable jobs beside the stock design, five rounds (about 15 minutes; writes docs/benchmarks/jobs.md)
+	@$(BIN)/python benchmarks/jobs.py $(ARGS)
+
+.PHONY: bench-job-cost
+bench-job-cost: $(VENV)/.dev ## what a job costs, part by part (a minute; writes docs/benchmarks/job-cost.md)
+	@$(BIN)/python benchmarks/job_cost.py
+
+state-machine: $(VENV)/.dev ## the jobs' state machine on real PostgreSQL, 500 runs of 50 steps
+	@STATE_MACHINE_RUNS=500 exec $(BIN)/pytest tests/jobs/test_state_machine.py $(ARGS)
+
+.PHONY: chaos chaos-points chaos-long
+chaos: $(VENV)/.dev ## break everything while 1,000 jobs run, and count (docs/chaos.md); one run again: CHAOS_SEED=N
+	@CHAOS_REPORT=1 exec $(BIN)/pytest -s -m chaos tests/chaos/test_nemesis.py tests/chaos/test_recovery.py $(ARGS)
+
+COUNT ?= 20
+chaos-points: $(VENV)/.dev ## each named crash point COUNT times (20), a zombie 50 times, what takes over 10 s three times
+	@CHAOS_REPORT=1 CHAOS_COUNT=$(COUNT) CHAOS_ZOMBIES=50 exec $(BIN)/pytest -m "chaos or not chaos" tests/chaos/test_crash_points.py \
+	  tests/chaos/test_models_that_misbehave.py tests/chaos/test_servers_that_fail.py $(ARGS)
+
+chaos-long: $(VENV)/.dev ## recovery at default settings: 50 kills of a worker, 10 wipes of Valkey
+	@CHAOS_REPORT=1 CHAOS_KILLS=50 CHAOS_WIPES=10 exec $(BIN)/pytest -s -m chaos tests/chaos/test_recovery.py $(ARGS)
+
+check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server
+
+.PHONY: quick-test
+quick-test: $(VENV)/.dev
+	@$(BIN)/pytest -q tests/unit tests/docs
+
+.PHONY: format-check
+format-check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## bring the code into its format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: $(VENV)/.dev ## ruff
+	@$(BIN)/ruff check .
+
+types: $(VENV)/.dev ## mypy, strict
+	@$(BIN)/mypy
+
+floors: $(VENV)/.dev ## import-linter: no room imports from a floor above it
+	@$(BIN)/lint-imports
+
+train: $(VENV)/.runtime ## train iris, write model.pkl, publish it if the platform runs
+	@$(BIN)/python train_and_save_model.py
+
+.PHONY: docs
+docs: $(VENV)/.dev ## write docs/reference anew from the code
+	@$(BIN)/python docs/generate_reference.py
+
+lock: $(VENV)/.dev ## write the locked requirements anew from pyproject.toml
+	@$(call compile,runtime,--extra embedded --extra build)
+	@$(call compile,dev,--extra embedded --extra build --extra dev)
+	@$(call compile,image,--extra build --constraints requirements/runtime.txt)
+	@echo "requirements/ written; run make test"
+
+define compile
+	$(BIN)/uv pip compile pyproject.toml $(2) --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" -q -o requirements/$(1).txt
+endef
+
+clean: ## remove what was installed and cached (the data folder stays)
+	@rm -rf $(VENV) build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed. Install Python 3.11, or name yours: make up PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: $(PYTHON) is not Python 3.11, the one version that the platform runs on. Name one: make up PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: $(VENV) could not be made. On Debian and Ubuntu, install python3.11-venv" >&2; exit 1; }
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(VENV)/bin/python
+	@$(call install,requirements/runtime.txt)
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@$(call install,requirements/dev.txt)
+	@touch $(VENV)/.runtime
+
+# The lock file holds everything with its hash; then the project itself, with nothing left for pip to resolve.
+define install
+	echo "Installing $(1) into $(VENV) (about a minute the first time)"; \
+	{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; } || \
+	  { echo "make: the packages could not be installed; the lines above say which one. Is the network up?" >&2; exit 1; }; \
+	touch $@
+endef

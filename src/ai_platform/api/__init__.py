@@ -1,0 +1,1 @@
+"""The HTTP face: translate a request, call one thing below, translate back."""

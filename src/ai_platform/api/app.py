@@ -1,0 +1,63 @@
+"""The application: FastAPI for most routes, the lane in front of it for predictions, one envelope around both."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from ai_platform import __version__
+from ai_platform.api import docs, jobs, metrics, status
+from ai_platform.api.envelope import App, Envelope
+from ai_platform.api.lane import PredictionLane
+from ai_platform.api.openapi import describe
+from ai_platform.api.problems import internal, problem
+from ai_platform.api.services import Services
+from ai_platform.errors import InvalidParameter, MethodNotAllowed, NotFound, PlatformError
+from ai_platform.settings import Settings
+
+
+def create(settings: Settings) -> App:
+    """The whole ASGI application of one API process."""
+    app = FastAPI(title="AI Platform", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan)
+    app.state.settings = settings
+    for room in (status, jobs, metrics, docs):
+        app.include_router(room.router)
+    app.router.redirect_slashes = False
+    for kind in (PlatformError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, _answer_fact)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    lane = PredictionLane(app, settings)
+    app.state.lane = lane
+    return Envelope(lane, settings)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services = Services(app.state.settings)
+    app.state.services = services
+    app.state.lane.services = services
+    await services.start()
+    try:
+        yield
+    finally:
+        await services.close()
+
+
+async def _answer_fact(_request: Request, error: Exception) -> Response:
+    """What a route raised, or the framework found, in the words of the one table."""
+    status, headers, body = problem(_fact(error))
+    return Response(body, status, headers)
+
+
+def _fact(error: Exception) -> PlatformError:
+    if isinstance(error, PlatformError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return InvalidParameter(str(error.errors()[0]["loc"][-1]), "is not of its form")
+    if not isinstance(error, HTTPException):
+        return internal()  # the envelope logs it
+    if error.status_code == 405:  # noqa: PLR2004
+        return MethodNotAllowed((error.headers or {}).get("Allow", "GET"))
+    return NotFound("no route answers to this path")

@@ -1,0 +1,22 @@
+"""Query parameters that more than one route takes."""
+
+import math
+
+from ai_platform.errors import InvalidParameter
+
+
+def seconds_of(name: str, given: list[str], most: float, least: float = 0.0) -> float | None:
+    """A number of seconds from `least` to `most`; None when none was given.
+
+    Raises:
+        InvalidParameter: it is something else, or given twice.
+    """
+    if not given:
+        return None
+    try:
+        seconds = float(given[0])
+    except ValueError:
+        seconds = math.nan
+    if len(given) > 1 or not least <= seconds <= most:
+        raise InvalidParameter(name, f"must be a number of seconds from {least:g} to {most:g}")
+    return seconds

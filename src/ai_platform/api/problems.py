@@ -1,0 +1,77 @@
+"""Problem details (RFC 9457): the one table that turns facts into status codes, and the one way to write an error."""
+
+from typing import Any
+
+import orjson
+
+from ai_platform import errors
+from ai_platform.errors import InvalidInput, InvalidParameter, MethodNotAllowed, Overloaded, PlatformError
+from ai_platform.telemetry import REQUEST_ID
+
+CONTENT_TYPE = "application/problem+json"
+
+# Status and title of each code.
+PROBLEMS: dict[str, tuple[int, str]] = {
+    errors.InvalidJson.code: (400, "The body is not strict JSON"),
+    errors.InvalidHeader.code: (400, "A header is malformed"),
+    errors.UnknownHost.code: (400, "Unknown host"),
+    errors.NotFound.code: (404, "Not found"),
+    errors.ModelNotFound.code: (404, "Model not found"),
+    errors.JobNotFound.code: (404, "Job not found"),
+    errors.MethodNotAllowed.code: (405, "Method not allowed"),
+    errors.RequestTimedOut.code: (408, "The request arrived too slowly"),
+    errors.InvalidCursor.code: (400, "The cursor is invalid"),
+    errors.JobNotRetryable.code: (409, "The job cannot be retried"),
+    errors.JobAlreadyFinished.code: (409, "The job is finished"),
+    errors.BodyTooLarge.code: (413, "The body is too large"),
+    errors.UrlTooLong.code: (414, "The URL is too long"),
+    errors.UnsupportedMediaType.code: (415, "Unsupported media type"),
+    errors.ExpectationFailed.code: (417, "Expectation failed"),
+    errors.InvalidInput.code: (422, "The input does not match the model"),
+    errors.InvalidParameter.code: (422, "A parameter is invalid"),
+    errors.IdempotencyKeyReused.code: (422, "The Idempotency-Key was used with another request"),
+    errors.TooManyJobs.code: (429, "Too many queued jobs"),
+    errors.HeadersTooLarge.code: (431, "The headers are too large"),
+    errors.PlatformError.code: (500, "Internal error"),
+    errors.ModelFailed.code: (500, "The model failed"),
+    errors.ModelNotReady.code: (503, "The model is not ready"),
+    errors.StorageUnavailable.code: (503, "The database is not available"),
+    errors.Overloaded.code: (503, "Too busy"),
+    errors.QueueFull.code: (503, "The queue is full"),
+}
+RETRY_SECONDS = 1
+
+
+def problem(error: PlatformError) -> tuple[int, dict[str, str], bytes]:
+    """A fact as an answer.
+
+    Returns:
+        Status, headers and the encoded problem details.
+    """
+    code = error.code if error.code in PROBLEMS else PlatformError.code
+    status, title = PROBLEMS[code]
+    body: dict[str, Any] = {
+        "type": f"urn:ai-platform:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": error.detail,
+        "code": code,
+        "request_id": REQUEST_ID.get(),
+    }
+    if isinstance(error, InvalidInput):
+        body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+    elif isinstance(error, InvalidParameter):
+        body["errors"] = [{"parameter": error.parameter, "detail": error.detail}]
+    headers = {"content-type": CONTENT_TYPE, "cache-control": "no-store"}
+    if status in {429, 503}:
+        headers["retry-after"] = str(error.retry_after if isinstance(error, Overloaded) else RETRY_SECONDS)
+    elif status in {408, 413}:  # the rest of the body is unread, so the connection cannot be used again
+        headers["connection"] = "close"
+    elif isinstance(error, MethodNotAllowed):
+        headers["allow"] = error.allow
+    return status, headers, orjson.dumps(body)
+
+
+def internal() -> PlatformError:
+    """What a caller is told of an error of ours: that it is, and nothing of its inside."""
+    return PlatformError("an error of the server; its log has the request id")

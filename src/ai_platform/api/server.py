@@ -1,0 +1,30 @@
+"""uvicorn, as this platform runs it."""
+
+import math
+
+import uvicorn
+
+from ai_platform import failpoints
+from ai_platform.api.app import create
+from ai_platform.settings import Settings
+from ai_platform.telemetry import configure_logging
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM; open requests then have `api.drain_seconds` to finish."""
+    configure_logging(settings.log, "api")
+    failpoints.configure(settings.failpoints_dir)
+    config = uvicorn.Config(
+        create(settings),
+        host=settings.api.host,
+        port=settings.api.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.api.drain_seconds),
+        lifespan="on",
+    )
+    uvicorn.Server(config).run()

@@ -1,0 +1,57 @@
+"""What an API process holds for as long as it lives, started and stopped in order."""
+
+import redis.asyncio
+from psycopg_pool import AsyncConnectionPool
+
+from ai_platform.jobs.acceptance import JobAcceptance
+from ai_platform.jobs.backlog import Backlog
+from ai_platform.jobs.doorbell import Doorbell
+from ai_platform.jobs.reading import JobReader
+from ai_platform.jobs.waiting import JobWatcher
+from ai_platform.predictions.directory import ModelDirectory
+from ai_platform.predictions.service import PredictionService
+from ai_platform.settings import Settings
+from ai_platform.storage.postgres import AsyncBoundedConnection, async_pool
+from ai_platform.storage.redis import async_client
+
+
+class Services:
+    """The rooms below, wired once.
+
+    Args:
+        settings: the platform's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.pool: AsyncConnectionPool[AsyncBoundedConnection] = async_pool(settings, "api")
+        self.redis: redis.asyncio.Redis = async_client(settings)
+        self.directory = ModelDirectory(settings, "api")
+        self.predictions = PredictionService(settings, self.directory)
+        self.doorbell = Doorbell(settings)
+        self.backlog = Backlog(settings, self.pool)
+        self.acceptance = JobAcceptance(settings, self.pool, self.doorbell, self.backlog)
+        self.jobs = JobReader(self.pool)
+        self.watcher = JobWatcher(settings, self.jobs)
+        self.draining = False
+
+    async def start(self) -> None:
+        """Start everything; none of it waits for PostgreSQL or Redis to be there."""
+        await self.pool.open(wait=False)
+        self.directory.start()
+        self.predictions.start()
+        self.backlog.start()
+        self.acceptance.start()
+        self.watcher.start()
+
+    async def close(self) -> None:
+        """Stop in the reverse order."""
+        self.draining = True
+        await self.watcher.close()
+        await self.acceptance.close()
+        await self.backlog.close()
+        self.doorbell.close()
+        await self.predictions.close()
+        self.directory.stop()
+        await self.redis.aclose()
+        await self.pool.close(timeout=1)

@@ -1,0 +1,86 @@
+"""`api`, `worker`, `sweeper`, `migrate`: each part alone, as `up` and containers run them."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ai_platform import failpoints
+from ai_platform.cli.app import app
+from ai_platform.cli.connections import settings_for
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the running platform.")]
+console = Console(highlight=False)
+
+
+@app.command()
+def api(
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run the HTTP service alone."""
+    from ai_platform.api.server import run
+
+    settings = settings_for(data_dir)
+    given = {"port": port, "host": host}
+    changed = settings.api.model_copy(update={name: value for name, value in given.items() if value is not None})
+    run(settings.model_copy(update={"api": changed}))
+
+
+@app.command()
+def worker(
+    *,
+    with_sweeper: Annotated[
+        bool, typer.Option("--with-sweeper", help="Run a sweeper beside it, and keep both running.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Run the Celery worker (a sweeper must run beside it on the same machine)."""
+    settings = settings_for(data_dir)
+    if with_sweeper:
+        from ai_platform.local.worker_pair import run_pair
+
+        run_pair(settings)
+    else:
+        from ai_platform.worker.app import run
+
+        run(settings)
+
+
+@app.command()
+def sweeper(data_dir: DataDir = None) -> None:
+    """Run the sweeper alone: it beats for the workers of this machine and takes back what was lost."""
+    from ai_platform.jobs.sweeper import Sweeper
+    from ai_platform.telemetry import configure_logging
+
+    settings = settings_for(data_dir)
+    configure_logging(settings.log, "sweeper")
+    failpoints.configure(settings.failpoints_dir)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Sweeper(settings).run(stop)
+
+
+@app.command()
+def migrate(
+    *,
+    with_model: Annotated[
+        bool, typer.Option("--with-model", help="Then train and publish the example, unless a model is published.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Bring the database to the newest schema."""
+    from ai_platform.storage.schema import migrate as bring
+
+    settings = settings_for(data_dir)
+    before, after = bring(settings)
+    console.print(f"schema {after}: nothing to do" if before == after else f"schema {before or 'empty'} → {after}")
+    if with_model:
+        from ai_platform.cli.train import train_if_missing
+
+        train_if_missing(settings)

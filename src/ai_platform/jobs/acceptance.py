@@ -1,0 +1,338 @@
+"""Accepting jobs: whoever arrives while a commit is under way shares the next one. A 202 follows the COMMIT."""
+
+import asyncio
+import contextlib
+import hashlib
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from ai_platform.errors import IdempotencyKeyReused, JobNotRetryable, Overloaded, StorageUnavailable
+from ai_platform.failpoints import reach
+from ai_platform.jobs import statements
+from ai_platform.jobs.backlog import Backlog
+from ai_platform.jobs.doorbell import Doorbell
+from ai_platform.predictions.identity import new_id
+from ai_platform.predictions.instances import Instances
+from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.settings import Settings
+from ai_platform.storage.postgres import AsyncBoundedConnection
+from ai_platform.telemetry import ACCEPT_GROUP, JOBS_ACCEPTED, LOOP_FAILURES, logger
+
+log = logger(__name__)
+
+GROUP_ROWS = 256  # one INSERT of 256 rows costs a few milliseconds; larger groups would only delay their first caller
+MAX_WAITING = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A job that is committed.
+
+    Attributes:
+        id: its id.
+        replayed: whether an earlier request with the same Idempotency-Key made it.
+        state: where it stands, `queued` unless it was replayed.
+        model: its model.
+        version: the version that it is pinned to.
+    """
+
+    id: uuid.UUID
+    model: str
+    version: int
+    replayed: bool = False
+    state: str = "queued"
+
+
+@dataclass(eq=False, slots=True)
+class _Submission:
+    owner: str
+    model: str
+    version: int
+    input: str
+    key: str | None
+    request_hash: bytes
+    hard_limit: float
+    expires_in: float | None
+    retry_of: uuid.UUID | None
+    outcome: "asyncio.Future[Accepted]"
+    id: uuid.UUID = field(default_factory=new_id)
+
+
+class JobAcceptance:
+    """Writes accepted jobs in groups.
+
+    Args:
+        settings: the platform's settings.
+        pool: connections to PostgreSQL.
+        doorbell: rung for what was committed.
+        backlog: how much waits already.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: AsyncConnectionPool[AsyncBoundedConnection],
+        doorbell: Doorbell,
+        backlog: Backlog,
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._doorbell = doorbell
+        self._backlog = backlog
+        self._waiting: deque[_Submission] = deque()
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._task = asyncio.get_running_loop().create_task(self._commit_for_ever())
+
+    async def close(self) -> None:
+        """Stop; callers that still wait get `StorageUnavailable` from their time limit."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def accept(
+        self,
+        prepared: PreparedModel,
+        instances: Instances,
+        *,
+        owner: str,
+        key: str | None,
+        request_hash: bytes,
+        expires_in: float | None = None,
+    ) -> Accepted:
+        """Make a job; returns when it is committed.
+
+        Args:
+            prepared: the version that will compute it.
+            instances: its checked input.
+            owner: whose job it is; keys are looked up among theirs alone.
+            key: the Idempotency-Key, if one was sent.
+            request_hash: what must be equal when the key comes again.
+            expires_in: seconds after which it expires if it is queued then; None for never.
+
+        Raises:
+            IdempotencyKeyReused: the key was used with another request.
+            StorageUnavailable: no commit within `api.accept_seconds`; nothing is promised then.
+            TooManyJobs: the owner's queue is full.
+            QueueFull: everybody's is.
+            Overloaded: too many wait for a commit.
+        """
+        served = prepared.served
+        return await self._submit(
+            _Submission(
+                owner=owner,
+                model=served.name,
+                version=served.version,
+                input=instances.encode().decode(),
+                key=key,
+                request_hash=request_hash,
+                hard_limit=served.manifest.hard_limit_seconds or self._settings.jobs.hard_limit_seconds,
+                expires_in=expires_in,
+                retry_of=None,
+                outcome=asyncio.get_running_loop().create_future(),
+            )
+        )
+
+    async def retry(self, row: dict[str, Any], key: str | None) -> Accepted:
+        """A new job with the input, the pinned version and the time limit of one that ended without a result.
+
+        Args:
+            row: the old job, as `JobReader.with_input` gives it.
+            key: the Idempotency-Key, if one was sent.
+
+        Raises:
+            JobNotRetryable: it succeeded, or has not ended.
+            StorageUnavailable, TooManyJobs, QueueFull, Overloaded: as for `accept`.
+        """
+        if row["state"] not in {"failed", "expired", "cancelled"}:
+            raise JobNotRetryable(f"the job is {row['state']}; it must have failed, expired or been cancelled")
+        return await self._submit(
+            _Submission(
+                owner=row["owner"],
+                model=row["model"],
+                version=row["version"],
+                input=row["input"],
+                key=key,
+                request_hash=hashlib.sha256(b"retry:" + row["id"].bytes).digest(),
+                hard_limit=row["hard_limit_seconds"],
+                expires_in=None,
+                retry_of=row["id"],
+                outcome=asyncio.get_running_loop().create_future(),
+            )
+        )
+
+    async def _submit(self, submission: _Submission) -> Accepted:
+        try:
+            self._backlog.admit(submission.owner)
+        except Overloaded as refusal:
+            if submission.key is None:
+                raise
+            return await self._replay_only(submission, refusal)
+        if len(self._waiting) >= MAX_WAITING:
+            raise Overloaded("too many jobs wait to be accepted")
+        self._waiting.append(submission)
+        self._arrived.set()
+        try:
+            async with asyncio.timeout(self._settings.api.accept_seconds):
+                accepted = await submission.outcome
+        except TimeoutError:
+            raise StorageUnavailable("the job could not be stored in time; nothing was promised, try again") from None
+        reach("accept.before_answer")
+        JOBS_ACCEPTED.inc()
+        return accepted
+
+    async def _replay_only(self, submission: _Submission, refusal: Overloaded) -> Accepted:
+        """With the queue full: what was accepted under this key before is still answered.
+
+        Raises:
+            Overloaded: nothing was; the refusal that was given.
+            IdempotencyKeyReused, StorageUnavailable: as for `accept`.
+        """
+        try:
+            kept = await self._kept([submission])
+        except psycopg.OperationalError as error:
+            raise StorageUnavailable("the database did not answer in time") from error
+        if not kept:
+            raise refusal
+        self._answer_replay(submission, kept.get((submission.owner, submission.key)))
+        return await submission.outcome
+
+    async def _commit_for_ever(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while group := self._next_group():
+                try:
+                    await self._commit(group)
+                except asyncio.CancelledError:
+                    _fail(group, StorageUnavailable("the server is stopping; try again"))
+                    raise
+                except Exception as error:  # noqa: BLE001  # the loop must live; each caller gets the fact
+                    LOOP_FAILURES.labels("acceptance").inc()
+                    log.error("jobs not accepted", jobs=len(group), why=str(error))
+                    _fail(group, StorageUnavailable("the job could not be stored; try again"))
+
+    def _next_group(self) -> list[_Submission]:
+        group: list[_Submission] = []
+        while self._waiting and len(group) < GROUP_ROWS:
+            submission = self._waiting.popleft()
+            if not submission.outcome.done():  # its caller has not left
+                group.append(submission)
+        return group
+
+    async def _commit(self, group: list[_Submission]) -> None:
+        first = _first_of_each_key(group)
+        try:
+            await self._insert(first)
+        except psycopg.OperationalError:
+            # A broken connection may be one that PostgreSQL's restart left behind. The statement can be repeated.
+            await self._insert(first)
+        except psycopg.Error as error:
+            if len(first) == 1:
+                raise
+            log.warning("a row was refused; the group is committed row by row", why=type(error).__name__)
+            for submission in first:
+                await self._commit_one(submission)
+        rest = [submission for submission in group if not submission.outcome.done()]
+        if rest:
+            await self._answer_replays(rest)
+
+    async def _commit_one(self, submission: _Submission) -> None:
+        try:
+            await self._insert([submission])
+        except psycopg.Error:
+            _fail([submission], StorageUnavailable("the job could not be stored; try again"))
+
+    async def _insert(self, group: list[_Submission]) -> None:
+        reach("accept.before_insert")
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(statements.ACCEPT, self._parameters(group))
+            inserted = {row["id"] for row in await cursor.fetchall()}
+        reach("accept.committed")
+        ACCEPT_GROUP.observe(len(group))
+        fresh = [submission for submission in group if submission.id in inserted or submission.key is None]
+        self._doorbell.ring((submission.model, submission.version, submission.id) for submission in fresh)
+        for submission in fresh:
+            _resolve(submission, Accepted(submission.id, submission.model, submission.version))
+
+    def _parameters(self, group: list[_Submission]) -> dict[str, Any]:
+        return {
+            "ids": [submission.id for submission in group],
+            "owners": [submission.owner for submission in group],
+            "models": [submission.model for submission in group],
+            "versions": [submission.version for submission in group],
+            "inputs": [submission.input for submission in group],
+            "keys": [submission.key for submission in group],
+            "hashes": [submission.request_hash for submission in group],
+            "key_lifetime": timedelta(hours=self._settings.jobs.idempotency_hours),
+            "hard_limits": [submission.hard_limit for submission in group],
+            "lifetimes": [submission.expires_in for submission in group],
+            "retries_of": [submission.retry_of for submission in group],
+            "max_attempts": self._settings.jobs.max_attempts,
+        }
+
+    async def _answer_replays(self, group: list[_Submission]) -> None:
+        """Those whose key is kept already: by an earlier request, by one of this group, or by a try of their own."""
+        kept = await self._kept(group)
+        for submission in group:
+            self._answer_replay(submission, kept.get((submission.owner, submission.key)))
+
+    async def _kept(self, group: list[_Submission]) -> dict[tuple[str, str | None], dict[str, Any]]:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                statements.KEPT_KEYS,
+                {
+                    "owners": [submission.owner for submission in group],
+                    "keys": [submission.key for submission in group],
+                },
+            )
+            return {(row["owner"], row["key"]): row for row in await cursor.fetchall()}
+
+    def _answer_replay(self, submission: _Submission, row: dict[str, Any] | None) -> None:
+        if row is None:
+            _fail([submission], StorageUnavailable("the Idempotency-Key expired just now; try again"))
+        elif row["request_hash"] != submission.request_hash:
+            _fail([submission], IdempotencyKeyReused("this Idempotency-Key was used with another request"))
+        else:
+            replayed = row["job_id"] != submission.id
+            if not replayed:  # its own first try was committed, and the answer to that was lost
+                self._doorbell.ring([(submission.model, submission.version, submission.id)])
+            _resolve(submission, Accepted(row["job_id"], row["model"], row["version"], replayed, row["state"]))
+
+
+def request_hash(model: str, version: int | None, body: bytes) -> bytes:
+    """What makes two requests with one Idempotency-Key the same: their target and their body's bytes (sha256)."""
+    return hashlib.sha256(f"{model}:{version or ''}:".encode() + body).digest()
+
+
+def _first_of_each_key(group: list[_Submission]) -> list[_Submission]:
+    seen: set[tuple[str, str]] = set()
+    first = []
+    for submission in group:
+        if submission.key is not None:
+            if (submission.owner, submission.key) in seen:
+                continue
+            seen.add((submission.owner, submission.key))
+        first.append(submission)
+    return first
+
+
+def _resolve(submission: _Submission, accepted: Accepted) -> None:
+    if not submission.outcome.done():
+        submission.outcome.set_result(accepted)
+
+
+def _fail(group: list[_Submission], error: Exception) -> None:
+    for submission in group:
+        if not submission.outcome.done():
+            submission.outcome.set_exception(error)

@@ -1,0 +1,104 @@
+"""How much waits, and how fast it goes: the bounds of the queue, and an honest Retry-After when one is reached."""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import Counter
+from datetime import timedelta
+
+from psycopg_pool import AsyncConnectionPool
+
+from ai_platform.errors import QueueFull, TooManyJobs
+from ai_platform.jobs import statements
+from ai_platform.settings import Settings
+from ai_platform.storage.postgres import AsyncBoundedConnection
+from ai_platform.telemetry import LOOP_FAILURES, logger
+
+log = logger(__name__)
+
+LATELY_SECONDS = 10.0
+LOOK_SECONDS = 1.0
+# Counting must stay a small part of what PostgreSQL does: a look that took t seconds is followed by 20 t of rest.
+REST = 20
+LONGEST_RETRY_SECONDS = 300
+
+
+class Backlog:
+    """Counts queued jobs by owner, about once a second; what this process admits between two looks is added.
+
+    With several processes the bounds are kept to within what they admit together in that second.
+
+    Args:
+        settings: the bounds.
+        pool: connections to PostgreSQL.
+    """
+
+    def __init__(self, settings: Settings, pool: AsyncConnectionPool[AsyncBoundedConnection]) -> None:
+        self._per_owner = settings.jobs.waiting_per_owner
+        self._in_all = settings.jobs.waiting_in_all
+        self._pool = pool
+        self._queued: Counter[str] = Counter()
+        self._since_look: Counter[str] = Counter()
+        self._all = 0
+        self._finished_a_second = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.get_running_loop().create_task(self._look_for_ever())
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def admit(self, owner: str) -> None:
+        """Count one more job of an owner, if there is room for it.
+
+        Raises:
+            TooManyJobs: the owner's bound is reached.
+            QueueFull: the bound of all is reached.
+        """
+        if self._all >= self._in_all:
+            retry = self._retry_after(self._all - self._in_all + 1)
+            raise QueueFull("as many jobs are queued as this platform takes on", retry)
+        if self._queued[owner] >= self._per_owner:
+            retry = self._retry_after(self._queued[owner] - self._per_owner + 1)
+            raise TooManyJobs(f"you have {self._per_owner} queued jobs, as many as one may have", retry)
+        for count in (self._queued, self._since_look):
+            count[owner] += 1
+        self._all += 1
+
+    async def look(self) -> None:
+        """Count once.
+
+        Raises:
+            psycopg.OperationalError: PostgreSQL is away; the last counts stay.
+        """
+        self._since_look = Counter()  # what is admitted while the query runs, it may have missed
+        async with self._pool.connection() as connection:
+            queued = await (await connection.execute(statements.BACKLOG)).fetchall()
+            lately = {"lately": timedelta(seconds=LATELY_SECONDS)}
+            finished = await (await connection.execute(statements.FINISHED_LATELY, lately)).fetchone()
+        self._queued = Counter({row["owner"]: row["queued"] for row in queued}) + self._since_look
+        self._all = self._queued.total()
+        self._finished_a_second = (finished["finished"] if finished else 0) / LATELY_SECONDS
+
+    def _retry_after(self, excess: int) -> int:
+        """Seconds until the excess has drained at the rate of the last 10 s; 300 at most, and when nothing drains."""
+        if not self._finished_a_second:
+            return LONGEST_RETRY_SECONDS
+        return max(1, min(LONGEST_RETRY_SECONDS, math.ceil(excess / self._finished_a_second)))
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            begun = time.monotonic()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
+                LOOP_FAILURES.labels("backlog").inc()
+                log.warning("backlog not counted", why=type(error).__name__)
+            await asyncio.sleep(max(LOOK_SECONDS, REST * (time.monotonic() - begun)))

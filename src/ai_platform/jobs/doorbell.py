@@ -1,0 +1,155 @@
+"""The bell: a Celery message that carries job ids and nothing else. Losing one costs time, never a job."""
+
+import threading
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from itertools import groupby, islice
+from typing import Any
+
+from celery import Celery
+
+from ai_platform.settings import Settings
+from ai_platform.storage.redis import KEY_PREFIX, Breaker
+from ai_platform.telemetry import BELLS, logger
+
+log = logger(__name__)
+
+QUEUE = "predict"
+RUN_JOBS = "ai_platform.run_jobs"
+# Ids in one message; a worker claims more of what waits by itself, so that messages need not be large.
+IDS_A_BELL = 256
+# Bells that wait for a Redis that is slow; beyond it they are dropped, and the sweeper rings.
+MAX_WAITING = 10_000
+
+VersionedId = tuple[str, int, uuid.UUID]
+
+
+def celery_app(settings: Settings, *, for_publishing: bool = False) -> Celery:
+    """Celery as this platform uses it: it carries bells and runs processes, nothing more.
+
+    No result backend, no ETA, no reliance on acknowledgements; the reasons stand in docs/architecture/jobs.md.
+
+    Args:
+        settings: the platform's settings.
+        for_publishing: whether only bells are sent; then a Redis that is away is given up after its short limits.
+    """
+    app = Celery("ai_platform", broker=settings.redis_dsn, set_as_current=not for_publishing)
+    limits = settings.redis
+    app.conf.update(
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_serializer="json",
+        accept_content=["json"],
+        task_default_queue=QUEUE,
+        # The anonymous exchange pushes straight to the list: no binding that a wiped Redis could lose.
+        task_default_exchange="",
+        task_default_exchange_type="direct",
+        task_default_routing_key=QUEUE,
+        task_create_missing_queues=True,
+        task_acks_late=False,
+        task_reject_on_worker_lost=False,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=False,
+        task_send_sent_event=False,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_pool="prefork",
+        worker_concurrency=settings.worker.concurrency,
+        worker_max_tasks_per_child=settings.worker.max_tasks_per_child,
+        worker_proc_alive_timeout=60,  # a child imports scikit-learn before it says that it lives
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        broker_transport_options={
+            "global_keyprefix": KEY_PREFIX,
+            "visibility_timeout": 300,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": limits.answer_seconds if for_publishing else 5,
+            "socket_connect_timeout": limits.connect_seconds if for_publishing else 2,
+            "socket_keepalive": True,
+            "health_check_interval": 0 if for_publishing else 10,
+            "retry_on_timeout": False,
+            "max_retries": 0 if for_publishing else None,
+        },
+    )
+    return app
+
+
+class Doorbell:
+    """Rings from a thread of its own, so that no caller waits for Redis.
+
+    Args:
+        settings: the platform's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._app = celery_app(settings, for_publishing=True)
+        self._breaker = Breaker(settings.redis.breaker_seconds)
+        self._waiting: deque[VersionedId] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._ring_for_ever, name="doorbell", daemon=True)
+        self._thread.start()
+
+    def ring(self, ids: Iterable[VersionedId]) -> None:
+        """Ring for jobs that were committed; returns at once, and never fails."""
+        with self._changed:
+            for versioned in ids:
+                if len(self._waiting) < MAX_WAITING:
+                    self._waiting.append(versioned)
+                else:
+                    BELLS.labels("dropped").inc()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Ring what waits, within a second, and stop."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout=1)
+
+    def _ring_for_ever(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._stopping:
+                    self._changed.wait()
+                if not self._waiting:
+                    return
+                taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), IDS_A_BELL))]
+            for (model, version), group in groupby(sorted(taken), key=lambda versioned: versioned[:2]):
+                self._ring_once([str(job_id) for _, _, job_id in group], model, version)
+
+    def _ring_once(self, ids: list[str], model: str, version: int) -> None:
+        if self._breaker.open:
+            BELLS.labels("failed").inc()
+            return
+        try:
+            ring(self._app, ids)
+        except Exception as error:  # noqa: BLE001  # whatever a broken transport raises: the sweeper rings again
+            self._breaker.trip()
+            BELLS.labels("failed").inc()
+            log.warning("bell not rung", why=type(error).__name__, jobs=len(ids), model=model, version=version)
+        else:
+            BELLS.labels("rung").inc()
+
+
+def ring(app: Celery, ids: list[str]) -> None:
+    """Send one bell now.
+
+    Raises:
+        Exception: what Celery's transport raises when Redis is away.
+    """
+    app.send_task(RUN_JOBS, args=(ids,), queue=QUEUE, retry=False, ignore_result=True)
+
+
+def bells(rows: Iterable[dict[str, Any]], size: int = IDS_A_BELL) -> Iterable[list[str]]:
+    """Rows (id, model, version, alone) as lists of at most `size` ids of one version; lone rows by themselves."""
+    ordered = sorted(rows, key=lambda row: (row["alone"], row["model"], row["version"]))
+    for (alone, _, _), group in groupby(ordered, key=lambda row: (row["alone"], row["model"], row["version"])):
+        ids = iter(str(row["id"]) for row in group)
+        while some := list(islice(ids, 1 if alone else size)):
+            yield some

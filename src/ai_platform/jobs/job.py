@@ -1,0 +1,89 @@
+"""A job as callers see it."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+FINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
+ANONYMOUS = "anonymous"  # the owner of everything until callers have keys
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One durable prediction.
+
+    Attributes:
+        id: UUID version 7.
+        model: the model's name.
+        version: pinned when the job was accepted.
+        state: queued, running, succeeded, failed, cancelled or expired.
+        attempt: tries so far.
+        created_at: when it was accepted; all times are the database's.
+        started_at: when its first attempt began.
+        finished_at: when it reached its final state.
+        result: the result object, once succeeded.
+        error_code: why it failed: `model_error`, `model_unavailable`, `worker_lost` or `timeout`.
+        error_detail: the same as a sentence.
+        expires_at: when it expires if it is queued then; None for never.
+        retry_of: the job that this one repeats.
+    """
+
+    id: uuid.UUID
+    model: str
+    version: int
+    state: str
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    result: dict[str, Any] | None
+    error_code: str | None
+    error_detail: str | None
+    expires_at: datetime | None
+    retry_of: uuid.UUID | None
+
+    @property
+    def final(self) -> bool:
+        """Whether it can never change again."""
+        return self.state in FINAL
+
+    @property
+    def stage(self) -> int:
+        """How far it has come, a number that only grows: the id of the event that tells of it."""
+        return stage(self.state, self.attempt)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "Job":
+        """A job from a row of `jobs`."""
+        return cls(**{name: row[name] for name in cls.__slots__})
+
+
+def stage(state: str, attempt: int) -> int:
+    """Queued before attempt k+1 is 2k, running attempt k is 2k-1, and the end comes after both."""
+    if state == "running":
+        return 2 * attempt - 1
+    return 2 * attempt + (1 if state in FINAL else 0)
+
+
+def as_body(job: Job) -> dict[str, Any]:
+    """The job as the HTTP contract shows it."""
+    body: dict[str, Any] = {
+        "id": str(job.id),
+        "status": job.state,
+        "model": job.model,
+        "version": job.version,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "attempts": job.attempt,
+    }
+    if job.expires_at is not None:
+        body["expires_at"] = job.expires_at
+    if job.retry_of is not None:
+        body["retry_of"] = str(job.retry_of)
+    if job.result is not None:
+        body["result"] = job.result
+    if job.error_code is not None:
+        body["error"] = {"code": job.error_code, "detail": job.error_detail}
+    return body

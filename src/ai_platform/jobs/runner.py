@@ -1,0 +1,187 @@
+"""What a worker child does with a bell: claim, compute together, finish; fenced, and no transaction held open."""
+
+import contextlib
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+import orjson
+import redis.exceptions
+
+from ai_platform.errors import ModelNotFound, PlatformError, StorageUnavailable
+from ai_platform.failpoints import reach
+from ai_platform.jobs import statements
+from ai_platform.jobs.computing import Claimed, Outcome, compute
+from ai_platform.jobs.processes import host_identity, started_at
+from ai_platform.jobs.waiting import FINISHED_CHANNEL
+from ai_platform.predictions.directory import VersionSource
+from ai_platform.predictions.instances import Instances
+from ai_platform.settings import Settings
+from ai_platform.storage import postgres
+from ai_platform.storage.redis import Breaker, client
+from ai_platform.telemetry import logger
+
+log = logger(__name__)
+
+# How long a worker tries to record what it computed while PostgreSQL is away; after that the lease decides.
+FINISH_TRIES_SECONDS = 120.0
+# How long one bell may keep a child: a worker that is told to stop finishes its bells first.
+DRAIN_SECONDS = 1.0
+
+
+class JobRunner:
+    """Runs jobs in one worker child.
+
+    Args:
+        settings: the platform's settings.
+        ring: sends a bell that names nobody: more waits than one bell's time was enough for.
+    """
+
+    def __init__(self, settings: Settings, ring: Callable[[], None]) -> None:
+        self._settings = settings
+        self._ring = ring
+        self._pool = postgres.open_pool(settings, "worker")
+        self._source = VersionSource(settings, "worker")
+        self._redis = client(settings)
+        self._redis_breaker = Breaker(settings.redis.breaker_seconds)
+        self._may_hold_unknown_jobs = False
+        self._me = {
+            "worker": f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+            "host": host_identity(),
+            "pid": os.getpid(),
+            "process_started": started_at(os.getpid()),
+        }
+
+    def warm(self) -> None:
+        """Say that this process is there, and load what `production` names; what fails now is tried again by a job."""
+        with contextlib.suppress(PlatformError):
+            self._execute(statements.REGISTER, self._me)
+            for name, version in self._source.production_versions().items():
+                self._source.pool.get((name, version))
+
+    def run(self, ids: Sequence[str]) -> None:
+        """Run what a bell names (jobs of one version), and then whatever waits longest, for about a second.
+
+        Raises:
+            StorageUnavailable: PostgreSQL is away; the jobs are rung again later.
+        """
+        reach("worker.bell")
+        self._give_back_unknown_jobs()
+        until = time.monotonic() + DRAIN_SECONDS
+        try:
+            claimed = self._claim(statements.CLAIM_NAMED, ids=list(ids)) if ids else []
+            while claimed or (claimed := self._claim(statements.CLAIM_OLDEST)):
+                for (model, version), group in _by_version(claimed):
+                    self._run_group(model, version, group)
+                if time.monotonic() > until:
+                    self._ring()
+                    return
+                claimed = []
+        except Exception:
+            # A claim whose answer was lost may have given this process jobs that it does not know of.
+            self._may_hold_unknown_jobs = True
+            raise
+
+    def _give_back_unknown_jobs(self) -> None:
+        if self._may_hold_unknown_jobs:
+            self._execute(statements.GIVE_BACK, self._me)
+            self._may_hold_unknown_jobs = False
+
+    def _claim(self, statement: str, **choice: Any) -> list[Claimed]:
+        rows = self._execute(statement, {**self._me, **choice, "limit": self._settings.jobs.claim_rows})
+        return [
+            Claimed(
+                row["id"],
+                row["model"],
+                row["version"],
+                Instances.from_stored(orjson.loads(row["input"])),
+                row["attempt"],
+                row["hard_limit_seconds"],
+            )
+            for row in rows
+        ]
+
+    def _run_group(self, model: str, version: int, group: list[Claimed]) -> None:
+        reach("worker.claimed")
+        try:
+            prepared = self._source.pool.get((model, version))
+        except (StorageUnavailable, ModelNotFound) as error:
+            log.warning("model cannot be had now", model=model, version=version, why=error.detail)
+            self._execute(statements.RELEASE, _fences(group))
+            return
+        except PlatformError as error:
+            self._finish([Outcome(job, code="model_unavailable", detail=error.detail) for job in group])
+            return
+        reach("worker.computing")
+        outcomes = compute(prepared, group, self._extension(group))
+        reach("worker.computed")
+        self._finish(outcomes)
+        reach("worker.finished")
+
+    def _extension(self, group: list[Claimed]) -> Callable[[], None]:
+        """What gives jobs that are computed one by one their time limit anew, now and then."""
+        pause = min(job.hard_limit for job in group) / 4
+        extended = time.monotonic()
+
+        def extend() -> None:
+            nonlocal extended
+            if time.monotonic() - extended > pause:
+                extended = time.monotonic()
+                with contextlib.suppress(StorageUnavailable):  # what is computed already must not be lost for it
+                    self._execute(statements.EXTEND, _fences(group))
+
+        return extend
+
+    def _finish(self, outcomes: list[Outcome]) -> None:
+        parameters = {
+            "ids": [outcome.job.id for outcome in outcomes],
+            "attempts": [outcome.job.attempt for outcome in outcomes],
+            "states": ["failed" if outcome.code else "succeeded" for outcome in outcomes],
+            "results": [outcome.result for outcome in outcomes],
+            "codes": [outcome.code for outcome in outcomes],
+            "details": [outcome.detail for outcome in outcomes],
+        }
+        recorded, tries = self._execute_until_recorded(parameters)
+        if len(recorded) < len(outcomes):
+            # After a lost answer the rows may be this attempt's own; nothing more can or need be done either way.
+            log.warning("results not recorded", jobs=len(outcomes) - len(recorded), tries=tries)
+        self._hint([str(outcome.job.id) for outcome in outcomes])
+
+    def _execute_until_recorded(self, parameters: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+        give_up = time.monotonic() + FINISH_TRIES_SECONDS
+        pause, tries = 0.1, 0
+        while True:
+            tries += 1
+            try:
+                return self._execute(statements.FINISH, parameters), tries
+            except StorageUnavailable:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+
+    def _execute(self, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        with postgres.translated(), self._pool.connection() as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    def _hint(self, ids: list[str]) -> None:
+        if self._redis_breaker.open:
+            return
+        try:
+            self._redis.publish(FINISHED_CHANNEL, " ".join(ids))
+        except (redis.exceptions.RedisError, OSError):
+            self._redis_breaker.trip()  # whoever waits polls
+
+
+def _by_version(claimed: list[Claimed]) -> Iterable[tuple[tuple[str, int], list[Claimed]]]:
+    ordered = sorted(claimed, key=lambda job: (job.model, job.version))
+    for version, group in groupby(ordered, key=lambda job: (job.model, job.version)):
+        yield version, list(group)
+
+
+def _fences(group: Sequence[Claimed]) -> dict[str, Any]:
+    return {"ids": [job.id for job in group], "attempts": [job.attempt for job in group]}

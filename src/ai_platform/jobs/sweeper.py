@@ -1,0 +1,178 @@
+"""The process beside a worker that never forks: beats for the children that it sees alive, sweeps up what was lost."""
+
+import contextlib
+import signal
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import psutil
+import redis.exceptions
+
+from ai_platform.failpoints import reach
+from ai_platform.jobs import statements
+from ai_platform.jobs.doorbell import IDS_A_BELL, QUEUE, bells, celery_app, ring
+from ai_platform.jobs.processes import host_identity, is_same, state_of
+from ai_platform.settings import Settings
+from ai_platform.storage import postgres
+from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.redis import KEY_PREFIX, Breaker, client
+from ai_platform.telemetry import LOOP_FAILURES, logger
+
+log = logger(__name__)
+
+SWEEP_LOCK = 0x0A1B_0002
+# Bells that one round may send: what a few workers can take, so that a long queue does not become a long list of bells.
+BELLS_A_ROUND = 16
+# Bells in Redis beyond which no more are sent: each moves the whole queue, so that more would only fill Redis.
+MOST_BELLS = 64
+CLEANING_SECONDS = 60.0
+LONGEST_CLEANING_SECONDS = 0.5
+
+
+class Sweeper:
+    """Beats for this host's worker children, and sweeps for everybody, one sweeper at a time.
+
+    Args:
+        settings: the platform's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._jobs = settings.jobs
+        self._pool = postgres.open_pool(settings, "sweeper")
+        self._app = celery_app(settings, for_publishing=True)
+        self._redis = client(settings)
+        self._breaker = Breaker(settings.redis.breaker_seconds)
+        self._host = host_identity()
+        self._lease = timedelta(seconds=self._jobs.lease_seconds)
+        self._steady_since: float | None = None
+        self._last_beat = 0.0
+        self._cleaned = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Beat and sweep until told to stop; a round that raises is logged, counted and followed by the next."""
+        pause = min(self._jobs.beat_seconds, self._jobs.sweep_seconds)
+        swept = 0.0
+        while not stop.is_set():
+            try:
+                self.beat()
+                if time.monotonic() - swept >= self._jobs.sweep_seconds:
+                    swept = time.monotonic()
+                    self.sweep()
+            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
+                self._steady_since = None
+                LOOP_FAILURES.labels("sweeper").inc()
+                log.warning("round failed", why=str(error))
+            stop.wait(pause)
+        self._pool.close(timeout=1)
+
+    def beat(self) -> None:
+        """Write one beat for each child of this host that is alive and not stopped, and remove those that are gone.
+
+        Raises:
+            psycopg.OperationalError: PostgreSQL is away.
+        """
+        with self._pool.connection() as connection:
+            mine = connection.execute(statements.LOCAL_WORKERS, {"host": self._host}).fetchall()
+            states = {row["name"]: state_of(row["pid"], row["process_started"]) for row in mine}
+            alive = [name for name, state in states.items() if state == "alive"]
+            gone = [name for name, state in states.items() if state == "gone"]
+            if alive:
+                connection.execute(statements.BEAT, {"names": alive})
+            if gone:
+                connection.execute(statements.BURY, {"names": gone})
+                log.info("worker processes have ended; what they held is taken back", processes=len(gone))
+            if self._steady:
+                self._kill_overrunning(connection)
+        self._note_beat()
+
+    def sweep(self) -> None:
+        """One round: take back, expire, ring again, delete what is old. Only one sweeper at a time does it.
+
+        Raises:
+            psycopg.OperationalError: PostgreSQL is away.
+        """
+        with self._pool.connection() as connection, connection.transaction():
+            row = connection.execute(statements.SWEEP_LOCK, {"lock": SWEEP_LOCK}).fetchone()
+            if row is None or not row["mine"]:
+                return
+            self._take_back(connection)
+            connection.execute(statements.EXPIRE)
+            overdue = self._overdue(connection)
+        reach("sweeper.committed")
+        self._ring(overdue)
+        self._clean()
+
+    def _note_beat(self) -> None:
+        """Remember since when beats came steadily: after a silence of our own, others' silence proves nothing yet."""
+        now = time.monotonic()
+        if self._steady_since is None or now - self._last_beat > self._jobs.lease_seconds / 2:
+            self._steady_since = now
+        self._last_beat = now
+
+    @property
+    def _steady(self) -> bool:
+        """Whether beats have come for a whole lease, so that silence and lateness are the workers' own."""
+        return self._steady_since is not None and time.monotonic() - self._steady_since >= self._jobs.lease_seconds
+
+    def _take_back(self, connection: BoundedConnection) -> None:
+        taken = connection.execute(
+            statements.TAKE_BACK, {"lease": self._lease, "judge_silence": self._steady}
+        ).fetchall()
+        if taken:
+            failed = sum(1 for row in taken if row["state"] == "failed")
+            log.warning("jobs taken back from lost workers", jobs=len(taken), failed=failed)
+
+    def _kill_overrunning(self, connection: BoundedConnection) -> None:
+        for row in connection.execute(statements.OVERRUNNING_WORKERS, {"host": self._host}).fetchall():
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(row["pid"])
+                if is_same(process.pid, row["process_started"]):
+                    log.error("killing a worker process that ran past the time limit", pid=row["pid"])
+                    process.send_signal(signal.SIGKILL)
+
+    def _overdue(self, connection: BoundedConnection) -> list[dict[str, Any]]:
+        """Rows to ring for, unless enough bells wait in Redis already for workers that are busy or away."""
+        if not self._room_for_bells():
+            return []
+        ring_again = timedelta(seconds=self._jobs.ring_again_seconds)
+        rows = []
+        for alone, limit in ((False, BELLS_A_ROUND * IDS_A_BELL), (True, BELLS_A_ROUND)):
+            rows += connection.execute(
+                statements.RING_AGAIN, {"ring_again": ring_again, "limit": limit, "alone": alone}
+            ).fetchall()
+        return rows
+
+    def _room_for_bells(self) -> bool:
+        if self._breaker.open:
+            return False
+        try:
+            return int(self._redis.llen(f"{KEY_PREFIX}{QUEUE}")) < MOST_BELLS
+        except (redis.exceptions.RedisError, OSError) as error:
+            self._breaker.trip()
+            log.warning("Redis does not answer; bells wait", why=type(error).__name__)
+            return False
+
+    def _ring(self, rows: list[dict[str, Any]]) -> None:
+        # After the commit: a bell for a row that is not there yet would find nothing.
+        try:
+            for ids in bells(rows):
+                ring(self._app, ids)
+        except Exception as error:  # noqa: BLE001  # whatever a broken transport raises: the next round rings
+            self._breaker.trip()
+            log.warning("bells not rung", why=type(error).__name__)
+
+    def _clean(self) -> None:
+        """Delete what is old, in batches of their own, so that none of them holds locks for long."""
+        if time.monotonic() - self._cleaned < CLEANING_SECONDS:
+            return
+        self._cleaned = time.monotonic()
+        keep = {"keep": timedelta(days=self._jobs.keep_days)}
+        with self._pool.connection() as connection:
+            connection.execute(statements.FORGET_WORKERS)
+            for statement in (statements.DELETE_OLD_JOBS, statements.DELETE_OLD_KEYS):
+                until = time.monotonic() + LONGEST_CLEANING_SECONDS
+                while connection.execute(statement, keep).rowcount and time.monotonic() < until:
+                    pass

@@ -1,0 +1,60 @@
+"""Signals for a loop that waits in one place: each ends the wait, and those that ask for an end are remembered."""
+
+import os
+import signal
+import socket
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Wakeups:
+    """While it is entered, signals wake a selector through `fileno()` and end nothing by themselves.
+
+    Only the main thread may enter it.
+
+    Attributes:
+        asked: how many signals have asked for an end.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._reader, self._writer = socket.socketpair()
+        self._before: dict[signal.Signals, Any] = {}
+        self._wakeup_before = -1
+
+    def __enter__(self) -> Self:
+        for end in (self._reader, self._writer):
+            end.settimeout(0)
+        self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in ENDING:
+            # `nohup` starts a program with SIGHUP ignored, and means it.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
+        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._reader.close()
+        self._writer.close()
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable at a signal."""
+        return self._reader.fileno()
+
+    def clear(self) -> None:
+        """Forget what woke the loop."""
+        try:
+            while os.read(self._reader.fileno(), 4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked += 1

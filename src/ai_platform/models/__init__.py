@@ -1,0 +1,1 @@
+"""Published models: name, version, alias; signature; artifacts and who signed them; the one loader."""

@@ -1,0 +1,66 @@
+"""What is signed of a version: its bytes' hash, its signature, and what it was trained with."""
+
+import msgspec
+
+from ai_platform.errors import ArtifactRefused
+from ai_platform.models.signature import Signature
+from ai_platform.runtimes.runtime import Value
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """Inputs with the outputs that they gave where the model was trained.
+
+    Attributes:
+        rows: shape (n, features).
+        predictions: n values.
+        probabilities: shape (n, classes), or None.
+    """
+
+    rows: list[list[Value]]
+    predictions: list[Value]
+    probabilities: list[list[float]] | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The manifest beside an artifact. Its bytes are what is signed, so they are kept as they were written.
+
+    Attributes:
+        model: name under which it is published.
+        format: a key of `runtimes.catalogue.FORMATS`.
+        sha256: of the artifact, 64 hexadecimal digits.
+        size: of the artifact, in bytes.
+        signature: inputs and outputs.
+        libraries: name to version, of what the artifact needs to load.
+        metrics: name to value (`cv_accuracy`).
+        golden: inputs and outputs to check a loaded model by.
+        created_at: RFC 3339.
+        hard_limit_seconds: longest run of one attempt of a job; None for the platform's own limit.
+    """
+
+    model: str
+    format: str
+    sha256: str
+    size: int
+    signature: Signature
+    libraries: dict[str, str]
+    metrics: dict[str, float]
+    golden: Golden
+    created_at: str
+    hard_limit_seconds: float | None = None
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The manifest as indented JSON, for people to read beside the file."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def decode(manifest: bytes) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        ArtifactRefused: it is not one.
+    """
+    try:
+        return msgspec.json.decode(manifest, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise ArtifactRefused("the manifest is not readable as one of this platform's") from error

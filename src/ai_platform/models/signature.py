@@ -1,0 +1,41 @@
+"""A model's named, typed inputs and outputs."""
+
+from typing import Literal
+
+import msgspec
+
+FeatureType = Literal["number", "integer", "string", "boolean"]
+
+
+class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One named input.
+
+    Attributes:
+        name: as in training.
+        type: its JSON type; `number` takes integers too.
+        nullable: whether null is admitted, because training had missing values.
+        minimum: smallest value seen in training (inclusive); shown, and enforced only when declared.
+        maximum: largest value seen in training (inclusive).
+        enforced: whether minimum and maximum were declared, so that values outside are refused.
+        example: a value that appears in the documentation's examples.
+    """
+
+    name: str
+    type: FeatureType = "number"
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    enforced: bool = False
+    example: float | int | str | bool | None = None
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Inputs in the order of training, and what comes out.
+
+    Attributes:
+        inputs: at least one feature.
+        classes: for a classifier, the classes' names in the order of the probabilities; None for a regressor.
+    """
+
+    inputs: tuple[Feature, ...]
+    classes: tuple[str, ...] | None = None

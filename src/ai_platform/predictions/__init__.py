@@ -1,0 +1,1 @@
+"""One prediction, whichever door it came through: resolve, check, run, record."""

@@ -1,0 +1,87 @@
+"""From body bytes to instances in one pass: a typed decoder built once per signature, exact for what it admits.
+
+msgspec reads and checks types, counts and names together, and accepts duplicate keys; but two equal keys need two more
+quotation marks than the decoded instances account for. So a body whose quotation marks are exactly accounted for has no
+duplicate, and any other body, right or wrong, takes the careful way, which also words the faults.
+"""
+
+import json
+import math
+from typing import Any
+
+import msgspec
+
+from ai_platform.models.signature import Feature, Signature
+from ai_platform.predictions.instances import Instances
+from ai_platform.predictions.strict_json import loads
+from ai_platform.predictions.validation import validate
+from ai_platform.settings import LimitSettings
+
+
+class InstanceDecoder:
+    """Decodes the bodies of one model.
+
+    Args:
+        signature: what the model admits.
+        limits: most rows, longest strings.
+    """
+
+    def __init__(self, signature: Signature, limits: LimitSettings) -> None:
+        self._signature = signature
+        self._limits = limits
+        self._decoder = _typed_decoder(signature.inputs)
+        self._width = len(signature.inputs)
+
+    def decode(self, body: bytes) -> Instances:
+        """Decode and check a whole body.
+
+        Raises:
+            InvalidJson: it is not strict JSON.
+            InvalidInput: it is not an input of this model.
+        """
+        if self._decoder is not None:
+            try:
+                decoded = self._decoder.decode(body)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                decoded = None
+            if decoded is not None:
+                instances = self._accounted(decoded, body)
+                if instances is not None:
+                    return instances
+        return validate(loads(body), self._signature, self._limits)
+
+    def _accounted(self, decoded: Any, body: bytes) -> Instances | None:
+        features, instances = decoded.features, decoded.instances
+        single = instances is msgspec.UNSET
+        if single == (features is msgspec.UNSET):
+            return None
+        given = [features] if single else instances
+        if not 0 < len(given) <= self._limits.rows:
+            return None
+        named = sum(1 for instance in given if type(instance) is not list)
+        if body.count(b'"') != 2 + 2 * self._width * named:
+            return None
+        rows = [instance if type(instance) is list else list(msgspec.structs.astuple(instance)) for instance in given]
+        if any(len(row) != self._width or not all(map(math.isfinite, row)) for row in rows):
+            return None
+        return Instances(rows, single)
+
+
+def _typed_decoder(inputs: tuple[Feature, ...]) -> "msgspec.json.Decoder[Any] | None":
+    """A decoder for signatures of plain numbers with plain names, the ones worth microseconds; None for all others."""
+    if any(feature.type != "number" or feature.nullable or feature.enforced for feature in inputs):
+        return None
+    if any(json.dumps(feature.name, ensure_ascii=False) != f'"{feature.name}"' for feature in inputs):
+        return None  # a name that JSON must escape can be spelt in several ways
+    names = {f"f{number}": feature.name for number, feature in enumerate(inputs)}
+    row: Any = msgspec.defstruct("Row", [(field, float) for field in names], rename=names, forbid_unknown_fields=True)
+    instance: Any = list[float] | row
+    body: Any = msgspec.defstruct(
+        "Body",
+        [
+            ("features", instance | msgspec.UnsetType, msgspec.UNSET),
+            ("instances", list[instance] | msgspec.UnsetType, msgspec.UNSET),
+        ],
+        forbid_unknown_fields=True,
+    )
+    return msgspec.json.Decoder(body)

@@ -1,0 +1,117 @@
+"""The straight line of a synchronous prediction: decode, look up, run where it hurts nobody, encode once."""
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ai_platform.errors import ModelNotReady, Overloaded
+from ai_platform.predictions.answer import answer, encode, with_id
+from ai_platform.predictions.cache import AnswerCache, cache_key
+from ai_platform.predictions.directory import ModelDirectory
+from ai_platform.predictions.identity import new_id
+from ai_platform.predictions.instances import Instances
+from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.runtimes.runtime import Outputs
+from ai_platform.settings import Settings
+from ai_platform.telemetry import CACHE
+
+# Below this, handing a call to a thread costs more than the call; above it, the loop must not be held up.
+LOOP_SECONDS = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An encoded result object with how it came about.
+
+    Attributes:
+        body: JSON bytes.
+        cache: `hit`, `miss` or `bypass`.
+    """
+
+    body: bytes
+    cache: str
+
+
+class PredictionService:
+    """Answers synchronous predictions; needs neither Redis nor PostgreSQL once a model is loaded.
+
+    Args:
+        settings: the platform's settings.
+        directory: which model answers to a name.
+    """
+
+    def __init__(self, settings: Settings, directory: ModelDirectory) -> None:
+        self._directory = directory
+        self._default = settings.models.default
+        self._cache = AnswerCache(settings)
+        self._waiting = 0
+        self._most_waiting = settings.api.predictions_waiting
+        self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="predict")
+
+    def start(self) -> None:
+        """Begin to measure what a look-up in the cache costs."""
+        self._cache.start()
+
+    async def close(self) -> None:
+        """Let go of threads and connections."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._cache.close()
+
+    async def resolve(self, name: str | None, version: int | None) -> PreparedModel:
+        """The model that answers: by default the default model's production version.
+
+        Raises:
+            ModelNotFound: there is no such model or version.
+            ModelNotReady: it cannot predict now.
+        """
+        name = name or self._default
+        if version is None:
+            return self._directory.current(name)
+        held = self._directory.held(name, version)
+        if held is not None:
+            return held
+        try:
+            async with asyncio.timeout(30):
+                return await asyncio.to_thread(self._directory.load, name, version)
+        except TimeoutError:
+            raise ModelNotReady(f"version {version} of {name!r} is still loading") from None
+
+    async def predict(self, prepared: PreparedModel, body: bytes) -> Answer:
+        """Answer one body.
+
+        Raises:
+            InvalidJson: the body is not strict JSON.
+            InvalidInput: the body does not match the model's signature.
+            ModelFailed: the model raised.
+            Overloaded: too many predictions of costly models wait already.
+        """
+        instances = prepared.decoder.decode(body)
+        if self._cache.bypasses(prepared):
+            CACHE.labels("bypass").inc()
+            encoded = await self._run(prepared, instances)
+            return Answer(with_id(encoded, str(new_id())), "bypass")
+        key = cache_key(prepared, instances)
+        kept = await self._cache.get(key)
+        if kept is not None:
+            return Answer(with_id(kept, str(new_id())), "hit")
+        encoded = await self._run(prepared, instances)
+        self._cache.keep(key, encoded)
+        return Answer(with_id(encoded, str(new_id())), "miss")
+
+    async def _run(self, prepared: PreparedModel, instances: Instances) -> bytes:
+        if prepared.cost_seconds * len(instances.rows) < LOOP_SECONDS:
+            outputs = prepared.predict(instances, "sync")
+        else:
+            outputs = await self._run_in_thread(prepared, instances)
+        return encode(answer(prepared.served, outputs, single=instances.single))
+
+    async def _run_in_thread(self, prepared: PreparedModel, instances: Instances) -> Outputs:
+        if self._waiting >= self._most_waiting:
+            raise Overloaded("too many predictions wait; try again")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, prepared.predict, instances, "sync")
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,268 @@
+"""Every setting of the platform: one class, read from `AI_PLATFORM_*` variables, groups separated by `__`."""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from ai_platform.errors import InvalidSettings
+
+PREFIX = "AI_PLATFORM_"
+SECRETS = ("database_url", "database_password", "redis_url", "redis_password")
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiSettings(_Group):
+    """The HTTP face."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; loopback, because a trial has no authentication")
+    port: Port = Field(8000, description="port to listen on, as in the quickstart")
+    allowed_hosts: list[str] = Field(
+        ["localhost", "127.0.0.1", "[::1]"],
+        description='Host names that are served (JSON list; `["*"]` for all); the default stops DNS rebinding',
+    )
+    accept_seconds: Seconds = Field(
+        2.0, description="longest wait, in seconds, for PostgreSQL to commit an accepted job before 503 is answered"
+    )
+    body_seconds: Seconds = Field(10.0, description="seconds in which a request's body must have arrived; then 408")
+    predictions_waiting: int = Field(
+        256, ge=1, description="predictions that may wait for a thread in one process; beyond it 503 is answered"
+    )
+    drain_seconds: Seconds = Field(5.0, description="seconds that open requests have to finish after SIGTERM")
+
+
+class LimitSettings(_Group):
+    """What a request may cost."""
+
+    body_bytes: int = Field(1_048_576, ge=1024, description="largest body in bytes (1 MiB); larger ones get 413")
+    rows: int = Field(1_024, ge=1, description="most instances in one request; more get 422")
+    string_bytes: int = Field(1_024, ge=1, description="longest text value in UTF-8 bytes")
+    waiters: int = Field(4_096, ge=1, description="callers that may wait for jobs in one process; more get 503")
+    stream_seconds: Seconds = Field(3_600, description="longest life of an event stream in seconds; clients reconnect")
+    page: int = Field(200, ge=1, le=10_000, description="most jobs on one page of `GET /jobs`")
+    wait_seconds: Seconds = Field(30.0, description="longest `?wait=` in seconds, below usual proxy timeouts")
+
+
+class DatabaseSettings(_Group):
+    """How PostgreSQL is spoken to."""
+
+    connect_seconds: int = Field(2, ge=1, description="seconds to wait for a connection (libpq counts whole seconds)")
+    statement_seconds: Seconds = Field(5.0, description="seconds after which a statement is given up, on both sides")
+    pool_size: int = Field(4, ge=1, description="connections of one API process; group commit makes few enough")
+
+
+class RedisSettings(_Group):
+    """How Redis is spoken to."""
+
+    connect_seconds: Seconds = Field(0.25, description="seconds to wait for a connection; Redis is never essential")
+    answer_seconds: Seconds = Field(0.25, description="seconds to wait for an answer of Redis outside the broker")
+    breaker_seconds: Seconds = Field(2.0, description="seconds for which a Redis that failed is not asked again")
+
+
+class CacheSettings(_Group):
+    """Answers kept in Redis."""
+
+    mode: Literal["auto", "on", "off"] = Field(
+        "auto", description="`auto` bypasses models that cost less than a round trip to Redis, measured at load"
+    )
+    ttl_seconds: int = Field(3_600, ge=1, description="lifetime of a cached answer in seconds")
+
+
+class JobSettings(_Group):
+    """Durable predictions."""
+
+    lease_seconds: Seconds = Field(8.0, description="seconds without a beat after which a worker's jobs are taken back")
+    beat_seconds: Seconds = Field(1.0, description="seconds between two beats of a worker process")
+    sweep_seconds: Seconds = Field(1.0, description="seconds between two rounds of the sweeper")
+    ring_again_seconds: Seconds = Field(10.0, description="seconds a job may wait before its bell is rung again")
+    hard_limit_seconds: Seconds = Field(60.0, description="longest run of one attempt in seconds; then it is killed")
+    max_attempts: int = Field(
+        5, ge=1, le=100, description="tries a job has before it fails with `worker_lost` or `timeout`"
+    )
+    claim_rows: int = Field(256, ge=1, le=4_096, description="most jobs that one claim takes and computes together")
+    waiting_per_owner: int = Field(10_000, ge=1, description="queued jobs that one owner may have; more get 429")
+    waiting_in_all: int = Field(100_000, ge=1, description="queued jobs that the platform takes on; more get 503")
+    longest_lifetime_seconds: Seconds = Field(86_400, description="longest `?expires_in=` of a job in seconds")
+    idempotency_hours: float = Field(24.0, gt=0, description="hours for which an Idempotency-Key is kept")
+    keep_days: float = Field(7.0, gt=0, description="days for which finished jobs are kept")
+
+    @model_validator(mode="after")
+    def _jobs_outlive_their_keys(self) -> "JobSettings":
+        if self.keep_days * 24 < self.idempotency_hours:
+            raise ValueError("keep_days must cover idempotency_hours: a key must not outlive its job")
+        return self
+
+
+class WorkerSettings(_Group):
+    """The Celery worker."""
+
+    concurrency: int = Field(
+        default_factory=lambda: min(os.cpu_count() or 1, 4), ge=1, description="child processes that compute jobs"
+    )
+    max_tasks_per_child: int = Field(10_000, ge=1, description="bells after which a child is replaced, against leaks")
+
+
+class ModelSettings(_Group):
+    """Published models and the keys that are trusted to sign them."""
+
+    default: str = Field("iris", description="the model behind `POST /predict/`")
+    refresh_seconds: Seconds = Field(1.0, description="seconds between two looks at what the aliases point to")
+    cache_dir: Path | None = Field(
+        None, description="folder of verified artifacts; default: `models` in the data folder"
+    )
+    trusted_keys_dir: Path | None = Field(
+        None, description="folder of public keys (`*.pub`) that may sign; default: `keys` in the data folder"
+    )
+    signing_key_file: Path | None = Field(
+        None, description="private key of `train`, made at first use; default: `keys/signing.pem` in the data folder"
+    )
+
+
+class LogSettings(_Group):
+    """What is written to standard error."""
+
+    format: Literal["text", "json"] = Field(
+        "text", description="`text` is one line an event for people, `json` for machines"
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="events below it are not written")
+
+
+class Settings(BaseSettings):
+    """All settings; `load()` reads them.
+
+    Each secret can also be given as `NAME_FILE`, the path of a file that holds it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(Path(".ai-platform"), description="folder of everything that `up` keeps")
+    database_url: SecretStr | None = Field(
+        None, description="`postgresql://user@host:port/name`; when given, `up` starts no PostgreSQL"
+    )
+    database_password: SecretStr | None = Field(None, description="password for a `database_url` that holds none")
+    redis_url: SecretStr | None = Field(None, description="`redis://host:port/0`; when given, `up` starts no Valkey")
+    redis_password: SecretStr | None = Field(None, description="password for a `redis_url` that holds none")
+    failpoints_dir: Path | None = Field(
+        None, description="for tests of crashes alone: folder in which failpoints are armed; leave it unset"
+    )
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @property
+    def database_dsn(self) -> str:
+        """The URL of PostgreSQL with its password.
+
+        Raises:
+            InvalidSettings: no URL is set.
+        """
+        return _with_password(self.database_url, self.database_password, "DATABASE_URL")
+
+    @property
+    def redis_dsn(self) -> str:
+        """The URL of Redis with its password.
+
+        Raises:
+            InvalidSettings: no URL is set.
+        """
+        return _with_password(self.redis_url, self.redis_password, "REDIS_URL")
+
+    @property
+    def artifact_cache_dir(self) -> Path:
+        """Folder of verified artifact bytes, named by their sha256."""
+        return self.models.cache_dir or self.data_dir / "models"
+
+    @property
+    def trusted_keys_dir(self) -> Path:
+        """Folder of the public keys that may sign artifacts."""
+        return self.models.trusted_keys_dir or self.data_dir / "keys"
+
+    @property
+    def signing_key_file(self) -> Path:
+        """The private key that `train` signs with."""
+        return self.models.signing_key_file or self.data_dir / "keys" / "signing.pem"
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        overrides: top-level fields that win over the environment.
+
+    Raises:
+        InvalidSettings: an unknown `AI_PLATFORM_*` variable, a value of the wrong form, or an unreadable secret file.
+    """
+    _refuse_unknown(os.environ)
+    try:
+        return Settings(**{**_secrets_from_files(os.environ), **overrides})
+    except SettingsError as error:
+        raise InvalidSettings(f"{error}: a JSON value is needed") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
+        raise InvalidSettings(f"{name}: {first['msg']}") from None
+
+
+def variables() -> dict[str, str]:
+    """Every variable that is read (the `*_FILE` forms of secrets apart), with its one-line description."""
+    return dict(_variables(Settings, PREFIX))
+
+
+def _variables(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in group.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Group):
+            yield from _variables(field.annotation, f"{prefix}{name.upper()}__")
+        else:
+            yield prefix + name.upper(), field.description or ""
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = [*variables(), *(f"{PREFIX}{name.upper()}_FILE" for name in SECRETS)]
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            raise InvalidSettings(f"{name} is not a setting; the nearest one is {nearest[0]}")
+
+
+def _secrets_from_files(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for name in SECRETS:
+        variable = f"{PREFIX}{name.upper()}"
+        if f"{variable}_FILE" not in environ:
+            continue
+        if variable in environ:
+            raise InvalidSettings(f"{variable} and {variable}_FILE are both set; keep one")
+        try:
+            found[name] = Path(environ[f"{variable}_FILE"]).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise InvalidSettings(f"{variable}_FILE cannot be read: {error.strerror}") from None
+    return found
+
+
+def _with_password(url: SecretStr | None, password: SecretStr | None, name: str) -> str:
+    if url is None:
+        raise InvalidSettings(f"{PREFIX}{name} is not set, and no running platform was found in the data folder")
+    text = url.get_secret_value()
+    if password is None:
+        return text
+    parts = urlsplit(text)
+    user, at, host = parts.netloc.rpartition("@")
+    secret = quote(password.get_secret_value(), safe="")
+    return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:{secret}@{host}" if at else f":{secret}@{host}"))

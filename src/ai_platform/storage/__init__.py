@@ -1,0 +1,1 @@
+"""Where bytes rest: PostgreSQL (connections, schema, artifacts) and Redis; no business rule lives here."""

@@ -1,0 +1,157 @@
+"""Connections to PostgreSQL in which no wait is endless, for both colours."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import waiting
+from psycopg.abc import PQGen
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from ai_platform.errors import StorageUnavailable
+from ai_platform.settings import Settings
+
+Result = TypeVar("Result")
+
+# Half a statement's time limit more than the server's own, so that the server gets to say it first when it is able to.
+GRACE_SECONDS = 0.5
+# psycopg_pool doubles its pause between attempts for this long, then waits to be asked again: so the pauses stay short.
+RECONNECT_SECONDS = 3.0
+
+
+class BoundedConnection(psycopg.Connection[DictRow]):
+    """A connection that closes itself when the server gives no answer within `time_limit` seconds.
+
+    PostgreSQL's own `statement_timeout` cannot fire in a server that is stopped or behind a dead network.
+    """
+
+    time_limit = 5.5
+
+    def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
+        """Run psycopg's generator to its end, or close the connection at the limit.
+
+        Raises:
+            psycopg.OperationalError: no answer in time, or the connection broke.
+        """
+        try:
+            return super().wait(gen, interval, self.time_limit if timeout is None else timeout)
+        except psycopg.OperationalError:
+            self._close_when_unanswered()
+            raise
+
+    def _close_when_unanswered(self) -> None:
+        if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+            self.pgconn.finish()
+
+
+class AsyncBoundedConnection(psycopg.AsyncConnection[DictRow]):
+    """The same for requests that wait beside many others; one that is cancelled closes at once.
+
+    psycopg would ask the server to cancel, and wait up to ten seconds for a server that may be stopped.
+    """
+
+    time_limit = 5.5
+
+    async def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:  # noqa: ASYNC109  # psycopg's own signature
+        """Run psycopg's generator to its end, or close the connection at the limit or when cancelled.
+
+        Raises:
+            psycopg.OperationalError: no answer in time, or the connection broke.
+        """
+        limit = self.time_limit if timeout is None else timeout
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=limit)
+        except (psycopg.OperationalError, asyncio.CancelledError):
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+            raise
+
+
+def connection_arguments(settings: Settings, name: str) -> dict[str, Any]:
+    """What every connection is opened with: limits on both sides, autocommit, rows as dicts.
+
+    Args:
+        settings: the platform's settings.
+        name: shown in `pg_stat_activity` (`aip-api`).
+    """
+    limit_ms = int(settings.database.statement_seconds * 1000)
+    return {
+        "autocommit": True,
+        "row_factory": dict_row,
+        "connect_timeout": settings.database.connect_seconds,
+        "application_name": f"aip-{name}",
+        "options": f"-c statement_timeout={limit_ms} -c lock_timeout={min(limit_ms, 2000)}"
+        " -c idle_in_transaction_session_timeout=10000",
+        "keepalives_idle": 30,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": limit_ms,
+    }
+
+
+def connect(settings: Settings, name: str) -> BoundedConnection:
+    """One connection, for commands that do one thing.
+
+    Raises:
+        StorageUnavailable: PostgreSQL cannot be reached.
+    """
+    with translated():
+        connection = BoundedConnection.connect(settings.database_dsn, **connection_arguments(settings, name))
+    connection.time_limit = settings.database.statement_seconds + GRACE_SECONDS
+    return connection
+
+
+def open_pool(settings: Settings, name: str, size: int = 1) -> ConnectionPool[BoundedConnection]:
+    """A pool for threads of plain code; it connects in the background, and anew when it is asked after a failure."""
+    return ConnectionPool(
+        settings.database_dsn,
+        connection_class=_bounded(BoundedConnection, settings),
+        kwargs=connection_arguments(settings, name),
+        min_size=1,
+        max_size=size,
+        timeout=settings.database.connect_seconds,
+        reconnect_timeout=RECONNECT_SECONDS,
+        num_workers=1,
+        open=True,
+        name=name,
+    )
+
+
+def async_pool(settings: Settings, name: str) -> AsyncConnectionPool[AsyncBoundedConnection]:
+    """A pool for an API process, not yet open; `max_waiting` bounds its queue."""
+    return AsyncConnectionPool(
+        settings.database_dsn,
+        connection_class=_bounded(AsyncBoundedConnection, settings),
+        kwargs=connection_arguments(settings, name),
+        min_size=min(2, settings.database.pool_size),
+        max_size=settings.database.pool_size,
+        timeout=settings.database.connect_seconds,
+        max_waiting=256,
+        reconnect_timeout=RECONNECT_SECONDS,
+        open=False,
+        name=name,
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn "PostgreSQL is away" in whatever form psycopg says it into `StorageUnavailable`.
+
+    Raises:
+        StorageUnavailable: the statement's outcome is unknown or it was not run.
+    """
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise StorageUnavailable("the database did not answer in time") from error
+
+
+Bounded = TypeVar("Bounded", bound=type[BoundedConnection] | type[AsyncBoundedConnection])
+
+
+def _bounded(kind: Bounded, settings: Settings) -> Bounded:
+    limit = settings.database.statement_seconds + GRACE_SECONDS
+    return type(kind.__name__, (kind,), {"time_limit": limit})  # type: ignore[return-value]

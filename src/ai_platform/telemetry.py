@@ -1,0 +1,112 @@
+"""Logs and metrics: one line an event, one registry of Prometheus metrics, one request id per request."""
+
+import logging
+import sys
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from ai_platform.settings import LogSettings
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+# From 100 µs, what a small model costs, to 10 s, beyond which a client has usually left.
+LATENCY_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+REQUESTS = Counter("aip_requests", "HTTP requests by route, method and status.", ["route", "method", "status"])
+REQUEST_SECONDS = Histogram(
+    "aip_request_seconds",
+    "Seconds from a request's arrival to its answer, by route.",
+    ["route"],
+    buckets=LATENCY_BUCKETS,
+)
+PREDICTIONS = Counter("aip_predictions", "Rows predicted, by model, version and way in.", ["model", "version", "way"])
+PREDICTION_SECONDS = Histogram(
+    "aip_prediction_seconds", "Seconds in the model for one call.", ["model", "version"], buckets=LATENCY_BUCKETS
+)
+CACHE = Counter("aip_cache", "Cache look-ups by outcome (hit, miss, bypass, error).", ["outcome"])
+JOBS_ACCEPTED = Counter("aip_jobs_accepted", "Jobs answered with 202.")
+ACCEPT_GROUP = Histogram(
+    "aip_accept_group_size", "Jobs that shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+BELLS = Counter("aip_bells", "Bells by outcome (rung, failed, dropped).", ["outcome"])
+JOBS = Gauge("aip_jobs", "Jobs that PostgreSQL holds, by state.", ["state"])
+QUEUE_AGE = Gauge("aip_queue_oldest_seconds", "Age in seconds of the oldest queued job; 0 when none waits.")
+BROKEN = Gauge(
+    "aip_invariant_broken_rows", "Rows that break an invariant, counted up to 10, by invariant.", ["invariant"]
+)
+WORKERS = Gauge("aip_workers", "Worker processes that have beaten within the lease.")
+LOOP_FAILURES = Counter("aip_loop_failures", "Rounds of a background loop that raised, by loop.", ["loop"])
+
+
+def configure_logging(settings: LogSettings, service: str) -> None:
+    """Send structlog's and the standard library's events to standard error, in the settings' format.
+
+    Args:
+        settings: format and level.
+        service: name that each event carries (`api`, `worker`).
+    """
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        _add_request_id,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    as_json = settings.format == "json"
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else _render_line
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _Service(service),
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.level.upper())
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module; `name` is its `__name__`."""
+    log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return log
+
+
+class _Service:
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __call__(self, _logger: Any, _method: str, event: Any) -> dict[str, Any]:
+        return {"service": self._service, **event}
+
+
+def _add_request_id(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    request_id = REQUEST_ID.get()
+    if request_id is not None:
+        event["request_id"] = request_id
+    return event
+
+
+def _render_line(_logger: Any, _method: str, event: dict[str, Any]) -> str:
+    """One line for a person: time, level, service, sentence, then what belongs to it as key=value."""
+    clock = str(event.pop("timestamp", ""))[11:23]
+    level = str(event.pop("level", "info")).upper()
+    service = event.pop("service", "-")
+    sentence = event.pop("event", "")
+    trace = event.pop("exception", None)
+    rest = " ".join(f"{key}={value}" for key, value in event.items())
+    line = f"{clock} {level:<7} {service:<7} {sentence}" + (f"  {rest}" if rest else "")
+    return f"{line}\n{trace}" if trace else line

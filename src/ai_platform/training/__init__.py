@@ -1,0 +1,1 @@
+"""Making a model file with its signed manifest; the iris example. Nothing that serves imports this room."""

@@ -1,0 +1,43 @@
+"""Whether this host's worker lives: `python -m ai_platform.worker.alive`, the health check of its container.
+
+PostgreSQL is asked for beats, as everybody else judges a worker by them; Celery's own answer to a ping proves less.
+"""
+
+import socket
+import sys
+from datetime import timedelta
+
+from ai_platform.errors import PlatformError
+from ai_platform.settings import Settings, load
+from ai_platform.storage import postgres
+
+BEATING = """
+SELECT count(*) AS alive FROM workers WHERE split_part(host, '/', 1) = %(host)s AND beat_at > now() - %(lease)s
+"""
+
+
+def alive(settings: Settings) -> int:
+    """How many worker processes of this host have beaten within the lease.
+
+    Raises:
+        StorageUnavailable: PostgreSQL is away.
+    """
+    lease = timedelta(seconds=settings.jobs.lease_seconds)
+    with postgres.connect(settings, "alive") as connection, postgres.translated():
+        row = connection.execute(BEATING, {"host": socket.gethostname(), "lease": lease}).fetchone()
+    return 0 if row is None else int(row["alive"])
+
+
+def main() -> int:
+    """0 when one beats; 1, and why, otherwise."""
+    try:
+        count = alive(load())
+    except PlatformError as error:
+        sys.stderr.write(f"{error.detail}\n")
+        return 1
+    sys.stdout.write(f"{count} worker processes beat\n")
+    return 0 if count else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

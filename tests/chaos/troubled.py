@@ -1,0 +1,74 @@
+"""A model that misbehaves for given inputs; workers import it, because a signed pickle names it."""
+
+import collections
+import faulthandler
+import itertools
+import os
+import resource
+import signal
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+HEADROOM = 64 * 1024 * 1024
+
+
+class Trouble(IntEnum):
+    """The second feature: what the model does before it answers."""
+
+    NONE = 0
+    RAISE = 1
+    CRASH = 2
+    MEMORY = 3
+    HANG = 4
+    KILLED = 5
+
+
+class Troubled(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Doubles its first feature."""
+
+    def predict(self, matrix: Any) -> Any:
+        for trouble in {int(value) for value in matrix[:, 1]} - {Trouble.NONE}:
+            _ACTS[Trouble(trouble)]()
+        return matrix[:, 0] * 2
+
+
+def _raise() -> None:
+    raise ValueError("not this row")
+
+
+def _crash() -> None:
+    faulthandler._sigsegv()  # type: ignore[attr-defined]  # in C, as a broken library crashes
+
+
+def _run_out_of_memory() -> None:
+    """A real failed allocation: the process may not grow beyond what it has and a little."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + HEADROOM, before[1]))
+    try:
+        np.ones(HEADROOM, dtype=np.float64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _hang() -> None:
+    """In C, holding the interpreter: no thread and no signal handler of this process ever runs again."""
+    collections.deque(itertools.repeat(0), maxlen=0)
+
+
+def _be_killed() -> None:
+    """What the kernel does to the largest process when the machine has no memory left."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+_ACTS = {
+    Trouble.RAISE: _raise,
+    Trouble.CRASH: _crash,
+    Trouble.MEMORY: _run_out_of_memory,
+    Trouble.HANG: _hang,
+    Trouble.KILLED: _be_killed,
+}

@@ -1,0 +1,188 @@
+"""What tests of several tiers share: a trained iris, and a platform whose parts are real processes."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from ai_platform.models.signing import signer
+from ai_platform.settings import PREFIX, Settings
+from ai_platform.storage import postgres
+from ai_platform.training import iris as iris_training
+from ai_platform.training import model_file
+
+SAMPLE = {"features": [5.1, 3.5, 1.4, 0.2]}
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Iris:
+    """A trained model file and the keys that signed it."""
+
+    files: model_file.ModelFile
+    keys: Path
+    signing_key: Path
+
+
+def train_iris(folder: Path) -> Iris:
+    keys, signing_key = folder / "keys", folder / "private" / "signing.pem"
+    files = model_file.write(iris_training.train(), folder / "model.pkl", signer(signing_key, keys))
+    return Iris(files, keys, signing_key)
+
+
+def publish_iris(settings: Settings, iris: Iris) -> int:
+    with postgres.connect(settings, "test") as connection:
+        return model_file.publish(connection, iris.files)
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 10.0, what: str = "condition") -> Any:
+    """Wait until a condition holds, and give what it returned."""
+    limit = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < limit, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give a process these settings."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    for name, value in settings.model_dump(exclude_defaults=True).items():
+        if isinstance(value, dict):
+            variables |= {
+                f"{PREFIX}{name}__{key}".upper(): _text(part) for key, part in value.items() if part is not None
+            }
+        elif value is not None:
+            variables[f"{PREFIX}{name}".upper()] = _text(value)
+    return variables
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _text(value: Any) -> str:
+    if hasattr(value, "get_secret_value"):
+        return str(value.get_secret_value())
+    if isinstance(value, list):
+        return json.dumps(value)
+    return str(value)
+
+
+class Part:
+    """One process of the platform."""
+
+    def __init__(self, command: str, settings: Settings, log: Path) -> None:
+        self._command = [sys.executable, "-m", "ai_platform.cli", command]
+        self._environment = environment(settings)
+        self.log = log
+        self.process: subprocess.Popen[bytes]
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._command, env=self._environment, stdout=output, stderr=output, start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def signal_all(self, number: int) -> None:
+        """Signal the process and its children (a prefork worker's stay in its process group)."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.signal_all(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        self.signal_all(signal.SIGCONT)
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+
+class Platform:
+    """API, worker and sweeper as processes, over servers that exist already."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        port = free_port()
+        self.settings = settings.model_copy(update={"api": settings.api.model_copy(update={"port": port})})
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.client = httpx.Client(base_url=self.url, timeout=40)
+        self.parts: dict[str, Part] = {}
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, settings: Settings, *names: str) -> "Iterator[Platform]":
+        """Start the named parts (all three by default), wait until they are ready, stop them at the end."""
+        platform = cls(settings, settings.data_dir)
+        names = names or ("api", "worker", "sweeper")
+        try:
+            for name in names:
+                platform.start(name)
+            if "api" in names:
+                eventually(lambda: platform.answers("/health/ready"), START_SECONDS, "the API is ready")
+                if "worker" in names:
+                    eventually(platform.workers_alive, START_SECONDS, "a worker is alive")
+            yield platform
+        finally:
+            platform.stop()
+
+    def start(self, name: str) -> Part:
+        part = Part(name, self.settings, self.folder / f"{name}.log")
+        self.parts[name] = part
+        return part
+
+    def answers(self, path: str) -> bool:
+        try:
+            return self.client.get(path).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def workers_alive(self) -> int:
+        return int(self.client.get("/health").json()["workers"].get("alive", 0))
+
+    def accept(self, body: Any = SAMPLE, **headers: str) -> str:
+        """Accept a job, and give its id."""
+        answer = self.client.post("/predict/async", json=body, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def job(self, job_id: str, wait: float = 0) -> dict[str, Any]:
+        answer = self.client.get(f"/jobs/{job_id}", params={"wait": wait} if wait else {})
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def stop(self) -> None:
+        failures = []
+        for name, part in self.parts.items():
+            try:
+                part.stop()
+            except subprocess.TimeoutExpired:
+                failures.append(name)
+        self.client.close()
+        assert not failures, f"not stopped within 15 s: {failures}"

@@ -1,0 +1,156 @@
+"""The typed decoder against the careful reference: they admit the same bodies and read the same instances."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ai_platform.errors import InvalidInput, InvalidJson
+from ai_platform.models.signature import Feature, Signature
+from ai_platform.predictions.decoder import InstanceDecoder
+from ai_platform.predictions.instances import Instances
+from ai_platform.predictions.strict_json import loads
+from ai_platform.predictions.validation import validate
+from ai_platform.runtimes.runtime import Value
+from ai_platform.settings import LimitSettings
+
+NAMES = ("length", "width", "größe")
+LIMITS = LimitSettings(rows=8)
+SIGNATURE = Signature(inputs=tuple(Feature(name=name) for name in NAMES))
+DECODER = InstanceDecoder(SIGNATURE, LIMITS)
+
+numbers = st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
+anything = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.sampled_from(NAMES), inner),
+    max_leaves=8,
+)
+rows = st.lists(numbers, min_size=3, max_size=3) | st.fixed_dictionaries(dict.fromkeys(NAMES, numbers))
+good = st.fixed_dictionaries({"features": rows}) | st.fixed_dictionaries(
+    {"instances": st.lists(rows, min_size=1, max_size=8)}
+)
+nearly = st.fixed_dictionaries({"features": rows | anything}) | st.fixed_dictionaries(
+    {"instances": st.lists(rows | anything, max_size=10)}
+)
+
+
+def read(decode: Any, body: bytes) -> Instances | tuple[type, Any]:
+    try:
+        found: Instances = decode(body)
+    except InvalidJson as error:
+        return type(error), error.detail
+    except InvalidInput as error:
+        return type(error), error.faults
+    return found
+
+
+def carefully(body: bytes) -> Instances:
+    return validate(loads(body), SIGNATURE, LIMITS)
+
+
+@given(good)
+def test_a_good_body_is_read_as_it_was_written(document: dict[str, Any]) -> None:
+    found = DECODER.decode(json.dumps(document).encode())
+    given_rows = [document["features"]] if "features" in document else document["instances"]
+    in_order = [row if isinstance(row, list) else [row[name] for name in NAMES] for row in given_rows]
+    expected: list[list[Value]] = [[float(value) for value in row] for row in in_order]
+    assert found == Instances(expected, "features" in document)
+
+
+@given(good | nearly | anything)
+def test_the_fast_way_and_the_careful_way_agree_on_any_document(document: Any) -> None:
+    body = json.dumps(document).encode()
+    assert read(DECODER.decode, body) == read(carefully, body)
+
+
+@given(good, st.integers(0, 200), st.binary(max_size=3))
+@settings(max_examples=300)
+def test_the_fast_way_and_the_careful_way_agree_on_damaged_bytes(document: Any, place: int, damage: bytes) -> None:
+    body = bytearray(json.dumps(document).encode())
+    body[place % len(body) : place % len(body) + len(damage)] = damage
+    assert read(DECODER.decode, bytes(body)) == read(carefully, bytes(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"features": [1, 2, 3], "features": [1, 2, 3]}',
+        b'{"features": {"length": 1, "length": 1, "width": 2, "gr\xc3\xb6\xc3\x9fe": 3}}',
+        b'{"instances": [[1, 2, 3]], "instances": [[1, 2, 3]]}',
+        b'{"instances": [{"width": 2, "width": 2, "length": 1, "gr\xc3\xb6\xc3\x9fe": 3}]}',
+    ],
+)
+def test_duplicate_keys_are_refused_wherever_they_stand(body: bytes) -> None:
+    with pytest.raises(InvalidJson, match="same key twice"):
+        DECODER.decode(body)
+
+
+def test_an_instance_by_name_may_come_in_any_order() -> None:
+    found = DECODER.decode(b'{"features": {"width": 2, "gr\xc3\xb6\xc3\x9fe": 3, "length": 1}}')
+    assert found.rows == [[1, 2, 3]]
+
+
+def test_a_name_that_json_must_escape_is_read_too() -> None:
+    decoder = InstanceDecoder(Signature(inputs=(Feature(name='odd "name"'),)), LIMITS)
+    assert decoder.decode(b'{"features": {"odd \\"name\\"": 3}}').rows == [[3]]
+
+
+def test_faults_are_named_by_row_and_feature() -> None:
+    body = {"instances": [[1, 2, 3], {"length": 1, "width": "x", "größe": 2}]}
+    with pytest.raises(InvalidInput) as refusal:
+        DECODER.decode(json.dumps(body).encode())
+    assert [(fault.pointer, fault.detail) for fault in refusal.value.faults] == [
+        ("/instances/1/width", "must be a number")
+    ]
+
+
+def test_no_fault_repeats_what_was_sent() -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        DECODER.decode(b'{"features": [1, 2, "a secret of the caller"]}')
+    assert "secret" not in str(refusal.value.faults)
+
+
+def test_at_most_twenty_faults_are_told() -> None:
+    decoder = InstanceDecoder(SIGNATURE, LimitSettings(rows=100))
+    with pytest.raises(InvalidInput) as refusal:
+        decoder.decode(json.dumps({"instances": [["x", "y", "z"]] * 50}).encode())
+    assert len(refusal.value.faults) == 20
+
+
+MIXED = Signature(
+    inputs=(
+        Feature(name="age", type="integer", minimum=0, maximum=120, enforced=True),
+        Feature(name="city", type="string", nullable=True),
+        Feature(name="member", type="boolean"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("instance", "fault"),
+    [
+        ([30, "Rome", True], None),
+        ([30, None, False], None),
+        ({"age": 30, "member": True}, None),
+        ([30.5, "Rome", True], "/features/0 must be an integer of at most 2^53"),
+        ([121, "Rome", True], "/features/0 must be at most 120"),
+        ([-1, "Rome", True], "/features/0 must be at least 0"),
+        ([30, 5, True], "/features/1 must be a string"),
+        ([30, "x" * 1025, True], "/features/1 must be at most 1024 bytes long"),
+        ([30, "a\x00b", True], "/features/1 must not hold control characters"),
+        ([30, "Rome", 1], "/features/2 must be true or false"),
+        ([30, "Rome", None], "/features/2 must be a boolean, not null"),
+        ({"age": 30}, "/features/member is missing"),
+    ],
+)
+def test_types_nulls_and_declared_ranges_are_checked(instance: Any, fault: str | None) -> None:
+    decoder = InstanceDecoder(MIXED, LimitSettings())
+    body = json.dumps({"features": instance}).encode()
+    if fault is None:
+        assert len(decoder.decode(body).rows[0]) == 3
+    else:
+        with pytest.raises(InvalidInput) as refusal:
+            decoder.decode(body)
+        assert [f"{found.pointer} {found.detail}" for found in refusal.value.faults] == [fault]
