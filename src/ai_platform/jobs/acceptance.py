@@ -173,23 +173,29 @@ class JobAcceptance:
 
     async def _submit(self, submission: _Submission) -> Accepted:
         try:
-            self._backlog.admit(submission.owner)
+            self._backlog.admit(submission.owner, submission.id)
         except Overloaded as refusal:
             if submission.key is None:
                 raise
             return await self._replay_only(submission, refusal)
+        try:
+            accepted = await self._commit_in_time(submission)
+        finally:
+            self._backlog.settle(submission.id)
+        reach("accept.before_answer")
+        JOBS_ACCEPTED.inc()
+        return accepted
+
+    async def _commit_in_time(self, submission: _Submission) -> Accepted:
         if len(self._waiting) >= MAX_WAITING:
             raise Overloaded("too many jobs wait to be accepted")
         self._waiting.append(submission)
         self._arrived.set()
         try:
             async with asyncio.timeout(self._settings.api.accept_seconds):
-                accepted = await submission.outcome
+                return await submission.outcome
         except TimeoutError:
             raise StorageUnavailable("the job could not be stored in time; nothing was promised, try again") from None
-        reach("accept.before_answer")
-        JOBS_ACCEPTED.inc()
-        return accepted
 
     async def _replay_only(self, submission: _Submission, refusal: Overloaded) -> Accepted:
         """With the queue full: what was accepted under this key before is still answered.

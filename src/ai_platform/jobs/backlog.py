@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import math
 import time
+import uuid
 from collections import Counter
 from datetime import timedelta
 
@@ -40,6 +41,7 @@ class Backlog:
         self._pool = pool
         self._queued: Counter[str] = Counter()
         self._since_look: Counter[str] = Counter()
+        self._uncommitted: dict[uuid.UUID, str] = {}
         self._all = 0
         self._finished_a_second = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -55,8 +57,8 @@ class Backlog:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def admit(self, owner: str) -> None:
-        """Count one more job of an owner, if there is room for it.
+    def admit(self, owner: str, job_id: uuid.UUID) -> None:
+        """Count one more job of an owner, if there is room for it; `settle` follows once its fate is known.
 
         Raises:
             TooManyJobs: the owner's bound is reached.
@@ -71,16 +73,24 @@ class Backlog:
         for count in (self._queued, self._since_look):
             count[owner] += 1
         self._all += 1
+        self._uncommitted[job_id] = owner
+
+    def settle(self, job_id: uuid.UUID) -> None:
+        """It was committed, or never will be: from now on PostgreSQL alone knows it."""
+        self._uncommitted.pop(job_id, None)
 
     async def look(self) -> None:
         """Count once.
 
+        A job whose commit is under way may be in the query's snapshot or not; it is left out there and counted here.
+
         Raises:
             psycopg.OperationalError: PostgreSQL is away; the last counts stay.
         """
-        self._since_look = Counter()  # what is admitted while the query runs, it may have missed
+        uncommitted = list(self._uncommitted)
+        self._since_look = Counter(self._uncommitted.values())
         async with self._pool.connection() as connection:
-            queued = await (await connection.execute(statements.BACKLOG)).fetchall()
+            queued = await (await connection.execute(statements.BACKLOG, {"apart": uncommitted})).fetchall()
             lately = {"lately": timedelta(seconds=LATELY_SECONDS)}
             finished = await (await connection.execute(statements.FINISHED_LATELY, lately)).fetchone()
         self._queued = Counter({row["owner"]: row["queued"] for row in queued}) + self._since_look

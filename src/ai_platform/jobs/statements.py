@@ -215,7 +215,9 @@ ORDER BY id DESC LIMIT %(limit)s
 """
 
 # What waits, for backpressure, and how fast it has been going lately.
-BACKLOG = "SELECT owner, count(*) AS queued FROM jobs WHERE state = 'queued' GROUP BY owner"
+BACKLOG = """
+SELECT owner, count(*) AS queued FROM jobs WHERE state = 'queued' AND id <> ALL(%(apart)s::uuid[]) GROUP BY owner
+"""
 FINISHED_LATELY = """
 SELECT count(*) AS finished FROM jobs WHERE finished_at > now() - %(lately)s AND started_at IS NOT NULL
 """
