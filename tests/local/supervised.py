@@ -41,6 +41,8 @@ def main(folder: Path, wanted: list[dict[str, Role]], once: str | None) -> None:
         output.flush(1.0)
 
 
+# Tests that were started with `nohup` hand their ignored SIGHUP on, which the supervisor rightly keeps.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Whoever waits for a line of this script waits no longer than this.
 signal.alarm(30)
 main(Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
