@@ -140,6 +140,21 @@ def test_containers_have_no_rights_that_they_do_not_need(stack: Stack) -> None:
     assert compilers == []
 
 
+def test_the_image_is_small_and_holds_the_libraries_of_every_model_format(stack: Stack) -> None:
+    (api,) = stack.containers("api")
+    image = stack.inspect(api)["Image"]
+    whole, base = (
+        int(stack.docker("image", "inspect", "--format", "{{.Size}}", name))
+        for name in (image, "python:3.11-slim-bookworm")
+    )
+    print(f"image: {(whole - base) / 1e6:.0f} MB over its base of {base / 1e6:.0f} MB")
+    assert whole - base < 450e6
+    libraries = (
+        "import lightgbm, onnx, onnxruntime, pandas, skl2onnx, sklearn.ensemble, skops.io, xgboost; print('all')"
+    )
+    assert stack.docker("exec", api, "python", "-c", libraries) == "all\n"
+
+
 def test_requests_carry_their_id_through_and_refusals_are_problem_details(stack: Stack) -> None:
     status, headers, body = call("GET", "/nowhere", headers={"X-Request-ID": "mine-1"})
     assert (status, headers["X-Request-ID"], json.loads(body)["request_id"]) == (404, "mine-1", "mine-1")
