@@ -75,7 +75,8 @@ def stage(tmp_path: Path, spawned: Callable[..., subprocess.Popen[str]]) -> Stag
 
 
 def test_each_line_of_a_part_is_shown_with_its_name(stage: Stage) -> None:
-    stage.start({"api": "print('one\\ntwo'); import sys; sys.stdout.write('no newline'); " + SLEEP, "redis": SLEEP})
+    # One write, so that whoever has seen the second line knows that the rest is in the pipe.
+    stage.start({"api": "import sys; sys.stdout.write('one\\ntwo\\nno newline'); " + SLEEP, "redis": SLEEP})
     stage.line("two")
     stage.stop()
     assert [line for line in stage.seen if line.startswith("api")] == [
