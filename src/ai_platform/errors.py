@@ -163,6 +163,24 @@ class ArtifactRefused(PlatformError):
     code = "artifact_refused"
 
 
+class VersionInUse(PlatformError):
+    """An alias names the version, or a job that has not ended is pinned to it; it cannot be deleted."""
+
+    code = "version_in_use"
+
+
+class UploadsOff(PlatformError):
+    """Models are not taken over HTTP here; an operator has to turn that on."""
+
+    code = "uploads_off"
+
+
+class UploadNotFound(PlatformError):
+    """No uploaded file of that sha256 waits here; it was never sent to this process, or waited too long."""
+
+    code = "upload_not_found"
+
+
 class JobNotFound(PlatformError):
     """No job of this caller has that id."""
 

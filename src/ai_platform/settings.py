@@ -118,6 +118,17 @@ class ModelSettings(_Group):
 
     default: str = Field("iris", description="the model behind `POST /predict/`")
     refresh_seconds: Seconds = Field(1.0, description="seconds between two looks at what the aliases point to")
+    load_seconds: Seconds = Field(30.0, description="seconds that a request waits for a version that is not in memory")
+    loaded_mb: int = Field(
+        1_024, ge=16, description="MB of models in memory; beyond it, those that no alias names leave, oldest use first"
+    )
+    affinity_header: str = Field(
+        "x-caller-id",
+        pattern="^[A-Za-z][A-Za-z0-9-]{0,63}$",
+        description="request header by which a caller stays on one version where an alias names several",
+    )
+    uploads: bool = Field(False, description="whether models are taken over HTTP")
+    upload_mb: int = Field(512, ge=1, description="largest model file that is taken over HTTP, in MB")
     cache_dir: Path | None = Field(
         None, description="folder of verified artifacts; default: `models` in the data folder"
     )

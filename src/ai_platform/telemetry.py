@@ -26,6 +26,8 @@ PREDICTIONS = Counter("aip_predictions", "Rows predicted, by model, version and 
 PREDICTION_SECONDS = Histogram(
     "aip_prediction_seconds", "Seconds in the model for one call.", ["model", "version"], buckets=LATENCY_BUCKETS
 )
+MODEL_LOADS = Counter("aip_model_loads", "Versions loaded or refused, by model and outcome.", ["model", "outcome"])
+LOADED_BYTES = Gauge("aip_loaded_models_bytes", "Bytes of the models in memory, as their files are large.")
 CACHE = Counter("aip_cache", "Cache look-ups by outcome (hit, miss, bypass, error).", ["outcome"])
 JOBS_ACCEPTED = Counter("aip_jobs_accepted", "Jobs answered with 202.")
 ACCEPT_GROUP = Histogram(

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from ai_platform import __version__
-from ai_platform.api import docs, jobs, metrics, status
+from ai_platform.api import docs, jobs, metrics, models, status
 from ai_platform.api.envelope import App, Envelope
 from ai_platform.api.lane import PredictionLane
 from ai_platform.api.openapi import describe
@@ -22,7 +22,7 @@ def create(settings: Settings) -> App:
     """The whole ASGI application of one API process."""
     app = FastAPI(title="AI Platform", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.settings = settings
-    for room in (status, jobs, metrics, docs):
+    for room in (status, models, jobs, metrics, docs):
         app.include_router(room.router)
     app.router.redirect_slashes = False
     for kind in (PlatformError, HTTPException, RequestValidationError, Exception):
