@@ -14,7 +14,7 @@ from ai_platform import settings as configuration
 from ai_platform.local.servers import Servers, running_servers
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate
-from harness import Iris, Platform, publish_iris, train_iris
+from harness import Iris, Platform, publish_iris, train_iris, train_other_iris
 
 REDIS_DATABASES = itertools.cycle(range(16))
 
@@ -35,6 +35,11 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def iris(tmp_path_factory: pytest.TempPathFactory) -> Iris:
     return train_iris(tmp_path_factory.mktemp("iris"))
+
+
+@pytest.fixture(scope="session")
+def other_iris(iris: Iris, tmp_path_factory: pytest.TempPathFactory) -> Iris:
+    return train_other_iris(iris, tmp_path_factory.mktemp("other-iris"))
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ class ModelSettings(_Group):
         pattern="^[A-Za-z][A-Za-z0-9-]{0,63}$",
         description="request header by which a caller stays on one version where an alias names several",
     )
-    uploads: bool = Field(False, description="whether models are taken over HTTP")
+    uploads: bool = Field(default=False, description="whether models are taken over HTTP")
     upload_mb: int = Field(512, ge=1, description="largest model file that is taken over HTTP, in MB")
     cache_dir: Path | None = Field(
         None, description="folder of verified artifacts; default: `models` in the data folder"

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from ai_platform.api import openapi_models
 from ai_platform.api.accepting import SHORTEST_LIFETIME
 from ai_platform.api.jobs import STATES
 from ai_platform.api.problems import CONTENT_TYPE
@@ -117,6 +118,7 @@ _LAST_EVENT: Json = {
     "schema": {"type": "string", "pattern": "^[0-9]{1,6}$"},
 }
 _NAME: Json = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+_ALIAS: Json = {"name": "alias", "in": "path", "required": True, "schema": {"type": "string"}}
 _VERSION: Json = {"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
 
 
@@ -133,6 +135,7 @@ def describe(app: FastAPI) -> Json:
         schemas[f"Input_{model.served.name}"] = input_schema(model.served.manifest.signature)
     settings = app.state.settings
     _complete_routes(document["paths"], settings)
+    openapi_models.complete(document["paths"], schemas)
     document["paths"] = {**_lane_paths(prepared, settings), **document["paths"]}
     return document
 
@@ -187,6 +190,7 @@ def _lane_paths(prepared: Iterable[PreparedModel], settings: Settings) -> Json:
     for prefix, body, parameters in (
         ("", first, []),
         ("/models/{name}", any_model, [_NAME]),
+        ("/models/{name}/aliases/{alias}", any_model, [_NAME, _ALIAS]),
         ("/models/{name}/versions/{version}", any_model, [_NAME, _VERSION]),
     ):
         slash = "" if prefix else "/"

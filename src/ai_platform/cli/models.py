@@ -48,7 +48,9 @@ def publish(
     from ai_platform.training.person import person
 
     settings = settings_for(data_dir)
-    described = _described(name, file, sample, classes, form, metric or [], enforce_ranges=enforce_ranges)
+    described = _described(
+        name, file, sample, classes=classes, form=form, metrics=metric or [], enforce_ranges=enforce_ranges
+    )
     with console.status(f"proving {file.name} in a process of its own"):
         made = publishing.publish(
             settings,
@@ -195,10 +197,10 @@ def _described(
     name: str,
     file: Path,
     sample: Path | None,
+    *,
     classes: str | None,
     form: str | None,
     metrics: list[str],
-    *,
     enforce_ranges: bool,
 ) -> Any:
     """The signed manifest that stands beside the file, or what the options say of it."""

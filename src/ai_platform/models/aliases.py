@@ -136,7 +136,7 @@ def point(connection: BoundedConnection, model: str, alias: str, targets: tuple[
         before = _read(connection, model, alias)
         if before and set(before[0].targets) == set(targets):
             return before[0]
-        _write(connection, model, alias, targets, before[0].targets if before else (), by)
+        _write(connection, model, alias, targets=targets, previous=before[0].targets if before else (), by=by)
         return _read(connection, model, alias)[0]
 
 
@@ -181,6 +181,7 @@ def _write(
     connection: BoundedConnection,
     model: str,
     alias: str,
+    *,
     targets: tuple[Target, ...],
     previous: tuple[Target, ...],
     by: str,

@@ -69,7 +69,7 @@ def publish(
             raise
         manifest, signature = _signed(described, proof, signer)
         with postgres.connect(settings, "publish") as connection:
-            version, named = _record(connection, artifact, manifest, signature, proof, by, alias)
+            version, named = _record(connection, artifact, manifest, signature, proof, by=by, alias=alias)
     announce(settings, proof.manifest.model)
     return Published(proof.manifest, version, proof.report, named)
 
@@ -139,6 +139,7 @@ def _record(
     manifest: bytes,
     signature: bytes,
     proof: Proof,
+    *,
     by: str,
     alias: str | None,
 ) -> tuple[int, tuple[str, ...]]:

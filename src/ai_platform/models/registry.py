@@ -16,7 +16,7 @@ from ai_platform.storage.postgres import BoundedConnection, translated
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
-# Held shared by whoever stores artifacts until a version names them, and alone by whoever deletes those that none names.
+# Held shared by whoever stores artifacts until a version names them, alone by whoever deletes those that none names.
 ARTIFACTS_LOCK = 7_104_002
 
 _COLUMNS = """model, version, sha256, format, manifest, manifest_signature, compiled_sha256, compiled_size, proof,
@@ -223,6 +223,21 @@ def delete(connection: BoundedConnection, model: str, version: int, *, by: str) 
         )
 
 
+def deleted_among(connection: BoundedConnection, versions: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Those of the named versions that were deleted.
+
+    Raises:
+        StorageUnavailable: PostgreSQL is away.
+    """
+    with translated():
+        rows = connection.execute(
+            "SELECT model, version FROM model_versions JOIN unnest(%s::text[], %s::int[]) AS held (model, version)"
+            " USING (model, version) WHERE deleted_at IS NOT NULL",
+            ([model for model, _version in versions], [version for _model, version in versions]),
+        ).fetchall()
+    return [(row["model"], row["version"]) for row in rows]
+
+
 def delete_unnamed_artifacts(connection: BoundedConnection, unused: timedelta) -> int:
     """Delete the bytes that no version names; nothing while somebody stores some.
 
@@ -241,7 +256,8 @@ def delete_unnamed_artifacts(connection: BoundedConnection, unused: timedelta) -
         if mine is None or not mine["mine"]:
             return 0
         return connection.execute(
-            "DELETE FROM artifacts WHERE created_at < now() - %s AND NOT EXISTS (SELECT 1 FROM model_versions v WHERE v.deleted_at IS NULL"
+            "DELETE FROM artifacts WHERE created_at < now() - %s"
+            " AND NOT EXISTS (SELECT 1 FROM model_versions v WHERE v.deleted_at IS NULL"
             " AND (v.sha256 = artifacts.sha256 OR v.compiled_sha256 = artifacts.sha256))",
             (unused,),
         ).rowcount

@@ -135,6 +135,7 @@ class ModelDirectory:
         if self._routes.keys() - self._known:
             self._routes = {key: route for key, route in self._routes.items() if key in self._known}
         self._name_what_is_needed(aliases)
+        self._source.drop_deleted()
 
     def _take_up(self, alias: Alias) -> None:
         prepared: dict[int, PreparedModel] = {}

@@ -52,6 +52,19 @@ class VersionSource:
         """
         return self.pool.get((name, version))
 
+    def drop_deleted(self) -> None:
+        """Let go of the versions in memory that were deleted meanwhile.
+
+        Raises:
+            StorageUnavailable: PostgreSQL is away.
+        """
+        held = self.pool.keys()
+        if not held:
+            return
+        with postgres.translated(), self._connections.connection() as connection:
+            for key in registry.deleted_among(connection, held):
+                self.pool.drop(key)
+
     def close(self) -> None:
         """Give the connection back to PostgreSQL."""
         self._connections.close(timeout=1)

@@ -68,6 +68,11 @@ class Pool(Generic[Key, Loaded]):
         with self._lock:
             self._held.pop(key, None)
 
+    def keys(self) -> list[Key]:
+        """Which models are in memory, the one unused for longest first."""
+        with self._lock:
+            return list(self._held)
+
     @property
     def bytes_held(self) -> int:
         """Bytes of all models in memory."""
