@@ -55,7 +55,7 @@ def estimators() -> dict[str, tuple[Any, pd.DataFrame]]:
         numbers, mixed, target = frames(seed)
         forest = RandomForestClassifier(100, max_depth=8, random_state=seed, n_jobs=1)
         found[f"forest-{seed}"] = (forest.fit(numbers, target), numbers.head(100))
-        if seed < 5:  # noqa: PLR2004
+        if seed < 5:
             found[f"logistic-{seed}"] = (LogisticRegression(max_iter=500).fit(numbers, target), numbers.head(100))
             filled = make_pipeline(SimpleImputer(), StandardScaler())
             columns = make_column_transformer((filled, ["x0", "x1", "x2"]), (OneHotEncoder(), ["plan"]))
@@ -112,22 +112,15 @@ def main() -> None:
         with Platform.running(settings, "api") as platform:
             alone, whole, forms = measure(settings, platform)
     kinds = sorted({(name.split("-")[0], form) for name, form in forms.items()})
-    lines = [
-        "# Memory of an API process",
-        "",
+    what = "5 logistic regressions, 5 mixed pipelines, 10 forests of 100 trees"
+    how = (
         f"Written by `python benchmarks/model_memory_api.py` on {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
-        f"Python {sys.version.split()[0]}. PSS of the one API process after predictions with every model.",
-        "",
-        "| Loaded | PSS |",
-        "| --- | ---: |",
-        f"| iris alone | {alone:.0f} MB |",
-        f"| iris and {len(forms)} more: 5 logistic regressions, 5 mixed pipelines, 10 forests of 100 trees "
-        f"| {whole:.0f} MB |",
-        "",
-        "In which form they serve:",
-        "",
-        *(f"- {kind}: {form}" for kind, form in kinds),
-    ]
+        f"Python {sys.version.split()[0]}. PSS of the one API process after predictions with every model."
+    )
+    rows = [f"| iris alone | {alone:.0f} MB |", f"| iris and {len(forms)} more: {what} | {whole:.0f} MB |"]
+    served = [f"- {kind}: {form}" for kind, form in kinds]
+    lines = ["# Memory of an API process", "", how, "", "| Loaded | PSS |", "| --- | ---: |", *rows, "",
+             "In which form they serve:", "", *served]  # fmt: skip
     text = "\n".join(lines) + "\n"
     (ROOT / "docs" / "benchmarks" / "api-memory.md").write_text(text, encoding="utf-8")
     console.print(text)
