@@ -25,8 +25,8 @@ from ai_platform.jobs.invariants import INVARIANTS, broken
 from ai_platform.jobs.job import FINAL
 from ai_platform.local.servers import Server, Servers, running_servers
 from ai_platform.models.manifest import decode, encode
-from ai_platform.models.signature import Feature, Signature
 from ai_platform.models.signing import signer
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.redis import KEY_PREFIX

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_platform.errors import InvalidInput, InvalidJson
-from ai_platform.models.signature import Feature, Signature
 from ai_platform.predictions.decoder import InstanceDecoder
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.strict_json import loads
 from ai_platform.predictions.validation import validate
 from ai_platform.runtimes.runtime import Value
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 NAMES = ("length", "width", "größe")

@@ -9,8 +9,8 @@ from fastapi.openapi.utils import get_openapi
 from ai_platform.api.accepting import SHORTEST_LIFETIME
 from ai_platform.api.jobs import STATES
 from ai_platform.api.problems import CONTENT_TYPE
-from ai_platform.models.signature import Feature, Signature
 from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import Settings
 
 Json = dict[str, Any]

@@ -3,8 +3,8 @@
 import msgspec
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.signature import Signature
 from ai_platform.runtimes.runtime import Value
+from ai_platform.runtimes.signature import Signature
 
 
 class Golden(msgspec.Struct, frozen=True):

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from ai_platform.models.signature import Feature, Signature
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.strict_json import loads
 from ai_platform.predictions.validation import validate
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 

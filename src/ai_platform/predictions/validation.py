@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ai_platform.errors import InputFault, InvalidInput
-from ai_platform.models.signature import Feature, Signature
 from ai_platform.predictions.instances import Instances
 from ai_platform.runtimes.runtime import Value
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 MAX_FAULTS = 20

@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ai_platform.models.signature import Feature, Signature
+from ai_platform.runtimes.signature import Feature, Signature
 
 EXAMPLE = (5.1, 3.5, 1.4, 0.2)
 FOLDS = 5
