@@ -8,7 +8,13 @@ import pytest
 
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
-from ai_platform.storage.artifacts import CHUNK_BYTES, ArtifactMismatch, ArtifactMissing, ArtifactStore, PostgresArtifactStore
+from ai_platform.storage.artifacts import (
+    CHUNK_BYTES,
+    ArtifactMismatch,
+    ArtifactMissing,
+    ArtifactStore,
+    PostgresArtifactStore,
+)
 from ai_platform.storage.postgres import BoundedConnection
 
 STORES: dict[str, Callable[[BoundedConnection], ArtifactStore]] = {"postgres": PostgresArtifactStore}

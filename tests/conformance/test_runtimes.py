@@ -1,5 +1,6 @@
 """What every runtime must do; a new format is a case in CASES."""
 
+import io
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from sklearn.svm import SVC
 
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.runtime import LoadedModel
+from ai_platform.runtimes.signature import Feature, Signature
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def _fitted(estimator: BaseEstimator, data: Any, target: Any = None) -> Any:
 IRIS, DIABETES = load_iris(), load_diabetes()
 NAMED = np.array(["setosa", "versicolor", "virginica"])[IRIS.target]
 FLOWERS, PATIENTS = IRIS.data[::30].tolist(), DIABETES.data[:5].tolist()
+ANY = Signature(inputs=(Feature(name="any"),))
 PICKLE = "sklearn-pickle"
 CASES = [
     Case("logistic regression", PICKLE, _fitted(LogisticRegression(max_iter=500), IRIS), pickle.dumps, FLOWERS),
@@ -57,8 +60,12 @@ def case(request: pytest.FixtureRequest) -> Case:
     return found
 
 
+def opened(name: str, content: bytes) -> LoadedModel:
+    return FORMATS[name].load(io.BytesIO(content), ANY)
+
+
 def load(case: Case) -> LoadedModel:
-    return FORMATS[case.format].load(case.write(case.estimator))
+    return opened(case.format, case.write(case.estimator))
 
 
 def test_predictions_are_the_librarys_own(case: Case) -> None:
@@ -122,12 +129,12 @@ def test_many_threads_at_once_get_the_same_answers(case: Case) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_bytes_of_another_kind_raise_and_nothing_is_loaded(name: str) -> None:
     with pytest.raises(Exception):  # noqa: B017, PT011  # whatever the library raises; the loader words it
-        FORMATS[name].load(b"this is no model")
+        opened(name, b"this is no model")
 
 
 def test_an_object_that_cannot_predict_is_refused() -> None:
     with pytest.raises(TypeError, match="cannot predict"):
-        FORMATS["sklearn-pickle"].load(pickle.dumps({"not": "a model"}))
+        opened("sklearn-pickle", pickle.dumps({"not": "a model"}))
 
 
 def test_every_format_has_a_case() -> None:

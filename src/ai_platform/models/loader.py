@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from ai_platform.errors import ArtifactRefused
+from ai_platform.errors import ArtifactRefused, PlatformError
 from ai_platform.models.manifest import Manifest, decode
 from ai_platform.models.registry import Version
 from ai_platform.models.signing import verify
@@ -62,9 +63,11 @@ class Loader:
             raise ArtifactRefused(f"the manifest of {version.model} {version.version} describes another artifact")
         if manifest.format not in FORMATS:
             raise ArtifactRefused(f"format {manifest.format!r} is not one that this platform loads")
-        artifact = self._verified_bytes(version.sha256, manifest.size)
         try:
-            loaded = FORMATS[manifest.format].load(artifact)
+            with self._verified(version.sha256, manifest.size) as artifact:
+                loaded = FORMATS[manifest.format].load(artifact, manifest.signature)
+        except PlatformError:
+            raise
         except Exception as error:
             raise ArtifactRefused(
                 f"{version.model} {version.version} cannot be loaded: {type(error).__name__}"
@@ -72,14 +75,14 @@ class Loader:
         _check_golden(loaded, manifest)
         return ServedModel(version.model, version.version, manifest, loaded)
 
-    def _verified_bytes(self, sha256: bytes, size: int) -> bytes:
+    def _verified(self, sha256: bytes, size: int) -> BinaryIO:
         path = self._cache_dir / sha256.hex()
-        cached = _read_no_link(path, size)
-        if cached is not None and _matches(cached, sha256):
+        cached = _open_verified(path, sha256, size)
+        if cached is not None:
             return cached
         self._fill_cache(path, sha256)
-        fresh = _read_no_link(path, size)
-        if fresh is None or not _matches(fresh, sha256):
+        fresh = _open_verified(path, sha256, size)
+        if fresh is None:
             path.unlink(missing_ok=True)
             raise ArtifactRefused("the artifact's bytes are not the ones that were signed")
         return fresh
@@ -98,18 +101,20 @@ class Loader:
             draft.unlink(missing_ok=True)
 
 
-def _read_no_link(path: Path, size: int) -> bytes | None:
-    """The file's bytes through one descriptor, or None when there is no such regular file of that size."""
+def _open_verified(path: Path, sha256: bytes, size: int) -> BinaryIO | None:
+    """The file at its start, verified through the descriptor that is returned; None when it is not those bytes."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read() if os.fstat(file.fileno()).st_size == size else None
-
-
-def _matches(content: bytes, sha256: bytes) -> bool:
-    return hmac.compare_digest(hashlib.sha256(content).digest(), sha256)
+    file = os.fdopen(descriptor, "rb")
+    if os.fstat(descriptor).st_size == size and hmac.compare_digest(
+        hashlib.file_digest(file, "sha256").digest(), sha256
+    ):
+        file.seek(0)
+        return file
+    file.close()
+    return None
 
 
 def _check_golden(loaded: LoadedModel, manifest: Manifest) -> None:

@@ -1,5 +1,6 @@
 """The record of models, immutable numbered versions, and the aliases that point to them."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,12 +60,15 @@ def publish(
         StorageUnavailable: PostgreSQL is away; nothing was published.
     """
     described = decode(manifest)
+    sha256 = bytes.fromhex(described.sha256)
     if not MODEL_NAME.fullmatch(described.model):
         raise ArtifactRefused("a model's name has 1 to 63 of a-z, 0-9, _ and -, and starts with a letter or digit")
-    with translated(), connection.transaction():
-        sha256, _size = PostgresArtifactStore(connection).put(_parts(artifact))
-        if sha256.hex() != described.sha256:
+    # A store that holds the named bytes already does not read these.
+    with artifact.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").digest() != sha256:
             raise ArtifactRefused("the artifact's bytes are not the ones that its manifest describes")
+    with translated(), connection.transaction():
+        PostgresArtifactStore(connection).put(sha256, _parts(artifact))
         connection.execute("INSERT INTO models (name) VALUES (%s) ON CONFLICT DO NOTHING", (described.model,))
         # The model's row is the lock under which the next number is taken.
         connection.execute("SELECT 1 FROM models WHERE name = %s FOR UPDATE", (described.model,))
@@ -90,10 +94,12 @@ def publish(
 def point(connection: BoundedConnection, model: str, alias: str, version: int) -> None:
     """Let an alias name a version, in the caller's transaction if there is one."""
     connection.execute(
-        "INSERT INTO aliases (model, alias, version) VALUES (%s, %s, %s)"
-        " ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version, updated_at = now()",
-        (model, alias, version),
+        "INSERT INTO aliases (model, alias) VALUES (%s, %s)"
+        " ON CONFLICT (model, alias) DO UPDATE SET updated_at = now()",
+        (model, alias),
     )
+    connection.execute("DELETE FROM alias_targets WHERE model = %s AND alias = %s", (model, alias))
+    connection.execute("INSERT INTO alias_targets VALUES (%s, %s, %s)", (model, alias, version))
 
 
 def production_versions(connection: BoundedConnection) -> dict[str, int]:
@@ -103,7 +109,7 @@ def production_versions(connection: BoundedConnection) -> dict[str, int]:
         StorageUnavailable: PostgreSQL is away.
     """
     with translated():
-        rows = connection.execute("SELECT model, version FROM aliases WHERE alias = %s", (PRODUCTION,)).fetchall()
+        rows = connection.execute("SELECT model, version FROM alias_targets WHERE alias = %s", (PRODUCTION,)).fetchall()
     return {row["model"]: row["version"] for row in rows}
 
 

@@ -1,34 +1,53 @@
 """`sklearn-pickle`: a fitted scikit-learn estimator as the pickle module writes it. The only module that unpickles."""
 
-import io
 import pickle
 import warnings
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from ai_platform.runtimes.runtime import LoadedModel, Outputs, Rows
+from ai_platform.runtimes.runtime import Hints, LoadedModel, Outputs, Rows
+from ai_platform.runtimes.signature import Signature
 
 
 class SklearnPickleRuntime:
     """Unpickles bytes that the one loader has verified."""
 
-    def load(self, artifact: bytes) -> LoadedModel:
+    def untrusted_types(self, artifact: BinaryIO) -> list[str]:
+        """A pickle may execute anything."""
+        del artifact
+        return ["pickle"]
+
+    def read_signature(self, artifact: BinaryIO, hints: Hints) -> Signature:
+        """From the hints."""
+        del artifact
+        if hints.inputs is None:
+            raise ValueError("give --sample")
+        return Signature(inputs=hints.inputs, classes=hints.classes)
+
+    def load(self, artifact: BinaryIO, signature: Signature) -> LoadedModel:
         """Unpickle; a pickle of another scikit-learn version is refused, because its numbers may differ.
 
         Raises:
             sklearn.exceptions.InconsistentVersionWarning: written by another version.
             TypeError: the object does not predict.
         """
+        del signature
         from sklearn.exceptions import InconsistentVersionWarning
 
         with warnings.catch_warnings():
             warnings.simplefilter("error", InconsistentVersionWarning)
             # The loader has checked hash and signature of these very bytes.
-            estimator = pickle.Unpickler(io.BytesIO(artifact)).load()  # noqa: S301
+            estimator = pickle.Unpickler(artifact).load()  # noqa: S301
         if not callable(getattr(estimator, "predict", None)):
             raise TypeError(f"a {type(estimator).__name__} cannot predict")
         return SklearnModel(estimator)
+
+    def libraries(self) -> dict[str, str]:
+        """What a pickle needs."""
+        import sklearn
+
+        return {"scikit-learn": sklearn.__version__, "numpy": np.__version__}
 
 
 class SklearnModel:
