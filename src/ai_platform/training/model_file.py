@@ -12,7 +12,7 @@ from pathlib import Path
 from ai_platform.models import registry
 from ai_platform.models.manifest import Golden, Manifest, encode
 from ai_platform.models.signing import Signer
-from ai_platform.runtimes.sklearn_pickle import SklearnModel
+from ai_platform.runtimes.estimators import SklearnModel
 from ai_platform.storage.postgres import BoundedConnection
 from ai_platform.training.iris import Trained
 
@@ -73,7 +73,7 @@ def publish(connection: BoundedConnection, files: ModelFile) -> int:
 
 
 def _describe(trained: Trained, artifact: bytes) -> Manifest:
-    outputs = SklearnModel(trained.estimator).predict(trained.sample)
+    outputs = SklearnModel(trained.estimator, trained.signature).predict(trained.sample)
     return Manifest(
         model=trained.name,
         format="sklearn-pickle",
