@@ -1,8 +1,8 @@
 """Memory of an API process: with iris alone, and with 20 models: `python benchmarks/model_memory_api.py`.
 
 5 logistic regressions, 5 pipelines of numbers, categories and missing values, 10 forests of 100 trees, each
-published as a user would, each asked for predictions. PSS from `/proc/PID/smaps_rollup`, after a second of quiet. It writes
-docs/benchmarks/api-memory.md.
+published as a user would, each asked for predictions. PSS from `/proc/PID/smaps_rollup`, after a second of quiet. It
+writes docs/benchmarks/api-memory.md.
 """
 
 import os

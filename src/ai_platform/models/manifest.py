@@ -1,5 +1,7 @@
 """What is signed of a version: its bytes' hash, its signature, and what it was trained with."""
 
+from typing import Any
+
 import msgspec
 
 from ai_platform.errors import ArtifactRefused
@@ -12,12 +14,12 @@ class Golden(msgspec.Struct, frozen=True):
 
     Attributes:
         rows: shape (n, features).
-        predictions: n values.
+        predictions: n values; of a model with several outputs, n lists of values.
         probabilities: shape (n, classes), or None.
     """
 
     rows: list[list[Value]]
-    predictions: list[Value]
+    predictions: list[Any]
     probabilities: list[list[float]] | None = None
 
 

@@ -112,7 +112,7 @@ class _Check:
 def _value_faults(feature: Feature, value: Any, limits: LimitSettings) -> Iterator[str]:
     if value is None:
         if not feature.nullable:
-            yield f"must be a {feature.type}, not null"
+            yield f"must be {'an' if feature.type == 'integer' else 'a'} {feature.type}, not null"
     elif feature.type == "string":
         yield from _text_faults(value, limits)
     elif feature.type == "boolean":

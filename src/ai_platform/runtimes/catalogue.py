@@ -1,8 +1,37 @@
-"""The list of formats: adding one is a file beside this one and a line here."""
+"""The list of formats: adding one is a file beside this one and a line here.
 
+What stands here imports no model library; each runtime imports its own when it is first asked to load.
+"""
+
+from pathlib import Path
+
+from ai_platform.runtimes.python_model import PythonRuntime
 from ai_platform.runtimes.runtime import Runtime
 from ai_platform.runtimes.sklearn_pickle import SklearnPickleRuntime
+from ai_platform.runtimes.sklearn_skops import SklearnSkopsRuntime
 
 FORMATS: dict[str, Runtime] = {
     "sklearn-pickle": SklearnPickleRuntime(),
+    "sklearn-skops": SklearnSkopsRuntime(),
+    "python": PythonRuntime(),
 }
+
+# The format that a file's ending means, where nobody names one.
+ENDINGS: dict[str, str] = {
+    ".pkl": "sklearn-pickle",
+    ".pickle": "sklearn-pickle",
+    ".skops": "sklearn-skops",
+    ".py": "python",
+}
+
+
+def format_of(path: Path) -> str:
+    """The format of a file, by its ending.
+
+    Raises:
+        ValueError: no format is known by that ending; the sentence lists those that are.
+    """
+    found = ENDINGS.get(path.suffix.lower())
+    if found is None:
+        raise ValueError(f"{path.name}: name the format with --format, one of {', '.join(FORMATS)}")
+    return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from ai_platform.runtimes.signature import Feature, Signature
 
@@ -15,12 +15,13 @@ class Outputs:
     """Aligned columns: entry i of each belongs to row i.
 
     Attributes:
-        predictions: what the library's own `predict` returns, as JSON values.
+        predictions: what the library's own `predict` returns, as JSON values; of a model with several outputs, each
+            is a list with one value an output, and the next two are None.
         class_numbers: for a classifier, the predicted class's place in the signature's classes.
         probabilities: for a classifier that has them, one row of probabilities in the order of the classes.
     """
 
-    predictions: list[Value]
+    predictions: list[Any]
     class_numbers: list[int] | None = None
     probabilities: list[list[float]] | None = None
 

@@ -54,5 +54,6 @@ def train() -> Trained:
         for name, column, example in zip(names, iris.data.T, EXAMPLE, strict=True)
     )
     classes = tuple(str(name) for name in iris.target_names)
+    values = tuple(int(value) for value in estimator.classes_)
     sample = [list(EXAMPLE), *test_x[:9].tolist()]
-    return Trained("iris", estimator, Signature(inputs=inputs, classes=classes), metrics, sample)
+    return Trained("iris", estimator, Signature(inputs=inputs, classes=classes, class_values=values), metrics, sample)

@@ -14,7 +14,7 @@ from ai_platform.models.manifest import Golden, Manifest, encode
 from ai_platform.models.proving import Signed
 from ai_platform.models.publishing import Published
 from ai_platform.models.signing import Signer
-from ai_platform.runtimes.sklearn_pickle import SklearnModel
+from ai_platform.runtimes.estimators import SklearnModel
 from ai_platform.settings import Settings
 from ai_platform.training.iris import Trained
 from ai_platform.training.person import person
@@ -81,7 +81,7 @@ def publish(settings: Settings, files: ModelFile, alias: str | None = PRODUCTION
 
 
 def _describe(trained: Trained, artifact: bytes) -> Manifest:
-    outputs = SklearnModel(trained.estimator).predict(trained.sample)
+    outputs = SklearnModel(trained.estimator, trained.signature).predict(trained.sample)
     return Manifest(
         model=trained.name,
         format="sklearn-pickle",
