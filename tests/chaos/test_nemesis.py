@@ -15,9 +15,8 @@ import pytest
 from sklearn.datasets import load_iris
 
 from ai_platform.models.signing import signer
-from ai_platform.predictions.directory import VersionSource
 from ai_platform.predictions.instances import Instances
-from ai_platform.storage import postgres
+from ai_platform.predictions.versions import VersionSource
 from ai_platform.training import iris as iris_training
 from ai_platform.training import model_file
 from chaos import report
@@ -141,8 +140,7 @@ def _publish_another(rig: Rig, strength: float) -> None:
     files = model_file.write(
         trained, rig.folder / f"iris-{strength}" / "model.pkl", signer(rig.iris.signing_key, rig.iris.keys)
     )
-    with postgres.connect(rig.settings, "test") as connection:
-        model_file.publish(connection, files)
+    model_file.publish(rig.settings, files)
 
 
 def _wait_for_all(rig: Rig, seen: Seen, until: tuple[Clients, int] | None) -> None:

@@ -8,8 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
+from pydantic import SecretStr
 
 from ai_platform.predictions.versions import VersionSource
 from ai_platform.settings import Settings
@@ -46,6 +48,9 @@ class Load:
     def count(self) -> int:
         return self.seen.total()
 
+    def reached(self, count: int) -> bool:
+        return self.count >= count
+
     def stop(self) -> None:
         self._stop.set()
         for one in self._running:
@@ -63,6 +68,10 @@ class Load:
             with self._lock:
                 self.seen[key] += 1
         connection.close()
+
+
+def _serves(site: Platform, version: int) -> bool:
+    return bool(site.client.post("/predict/", json=SAMPLE).json()["version"] == version)
 
 
 def expected(settings: Settings) -> dict[int, float]:
@@ -91,10 +100,10 @@ def test_promoting_and_rolling_back_under_load_fails_no_request_and_mixes_no_ans
             changed = site.client.post("/models/iris/promote", json={"version": version})
         assert changed.json()["targets"][0]["version"] == version, changed.text
         begun = time.monotonic()
-        eventually(lambda wanted=version: site.client.post("/predict/", json=SAMPLE).json()["version"] == wanted, 30)
+        eventually(partial(_serves, site, version), 30, f"version {version} serves")
         slowest = max(slowest, time.monotonic() - begun)
         until = load.count + REQUESTS // CHANGES
-        eventually(lambda wanted=until: load.count >= wanted, 60, "load between two changes")
+        eventually(partial(load.reached, until), 60, "load between two changes")
     load.stop()
     print(f"{CHANGES} changes, {CONNECTIONS} connections, {load.count} requests; picked up within {slowest:.2f} s")
     assert {(status, number): answer for status, number, answer in load.seen} == {
@@ -107,7 +116,7 @@ def test_promoting_and_rolling_back_under_load_fails_no_request_and_mixes_no_ans
 
 def test_a_promotion_is_picked_up_by_polling_when_redis_is_away(settings: Settings, other_iris: Iris) -> None:
     publish_iris(settings, other_iris)
-    deaf = settings.model_copy(update={"redis_url": type(settings.redis_url)("redis://127.0.0.1:1/0")})  # type: ignore[misc,call-arg,arg-type]
+    deaf = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
     with Platform.running(deaf, "api") as alone:
         assert alone.client.post("/predict/", json=SAMPLE).json()["version"] == 2
         alone.client.post("/models/iris/promote", json={"version": 1})

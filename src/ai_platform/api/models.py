@@ -20,7 +20,7 @@ from ai_platform.jobs.job import ANONYMOUS
 from ai_platform.models import aliases, publishing, registry, uploads
 from ai_platform.models.aliases import PRODUCTION, Target
 from ai_platform.models.describing import alias_body, model_body, version_body
-from ai_platform.models.manifest import Draft
+from ai_platform.models.manifest import Draft, decode
 from ai_platform.models.proving import Signed
 from ai_platform.predictions.strict_json import loads
 from ai_platform.runtimes.runtime import Value
@@ -319,12 +319,12 @@ def roll_back_alias(request: Request, name: Name, alias: str) -> Response:
 
 def _described(name: str, body: PublishBody) -> Signed | Draft:
     if body.manifest is not None:
-        signed = Signed(body.manifest.encode(), (body.manifest_signature or "").encode())
-        if signed.model != name:
+        manifest = decode(body.manifest.encode())
+        if manifest.model != name:
             _refuse("/manifest", f"describes a model of another name than {name!r}")
-        if signed.sha256 != body.sha256:
+        if manifest.sha256 != body.sha256:
             _refuse("/manifest", "describes a file of another sha256")
-        return signed
+        return Signed(body.manifest.encode(), (body.manifest_signature or "").encode())
     if body.format is None:
         _refuse("/format", "is missing, and so is a manifest")
     return Draft(

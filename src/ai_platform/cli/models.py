@@ -204,27 +204,36 @@ def _described(
     enforce_ranges: bool,
 ) -> Any:
     """The signed manifest that stands beside the file, or what the options say of it."""
-    from ai_platform.models.manifest import Draft
-    from ai_platform.runtimes.catalogue import format_of
+    from ai_platform.models.manifest import Draft, decode
     from ai_platform.runtimes.samples import read
     from ai_platform.training.model_file import ModelFile
 
     files = ModelFile.beside(file)
     if files.complete and not (sample or classes or form or metrics or enforce_ranges):
         signed = files.signed()
-        if signed.model == name:
+        described = decode(signed.manifest).model
+        if described == name:
             return signed
-        raise InvalidParameter("name", f"{files.manifest.name} describes model {signed.model!r}, not {name!r}")
+        raise InvalidParameter("name", f"{files.manifest.name} describes model {described!r}, not {name!r}")
     found = None if sample is None else read(sample)
     return Draft(
         model=name,
-        format=form or format_of(file),
+        format=form or _format_of(file),
         classes=None if classes is None else tuple(part.strip() for part in classes.split(",")),
         inputs=None if found is None else found.inputs,
         rows=[] if found is None else found.rows,
         metrics=dict(_metric(given) for given in metrics),
         enforce_ranges=enforce_ranges,
     )
+
+
+def _format_of(file: Path) -> str:
+    from ai_platform.runtimes.catalogue import format_of
+
+    try:
+        return format_of(file)
+    except ValueError as error:
+        raise InvalidParameter("format", str(error)) from None
 
 
 def _metric(given: str) -> tuple[str, float]:
