@@ -51,6 +51,13 @@ chaos-points: $(VENV)/.dev ## each named crash point COUNT times (20), a zombie 
 chaos-long: $(VENV)/.dev ## recovery at default settings: 50 kills of a worker, 10 wipes of Valkey
 	@CHAOS_REPORT=1 CHAOS_KILLS=50 CHAOS_WIPES=10 exec $(BIN)/pytest -s -m chaos tests/chaos/test_recovery.py $(ARGS)
 
+.PHONY: live-change bench-memory
+live-change: $(VENV)/.dev ## promote and roll back 50 times under 32 connections and 20,000 requests
+	@LIVE_CHANGES=50 LIVE_REQUESTS=20000 exec $(BIN)/pytest -s tests/models/test_live_change.py $(ARGS)
+
+bench-memory: $(VENV)/.dev ## memory of an API process with 20 models (2 minutes; writes docs/benchmarks/api-memory.md)
+	@$(BIN)/python benchmarks/model_memory_api.py
+
 check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server
 
 .PHONY: quick-test
