@@ -69,10 +69,14 @@ class PythonRuntime:
         """Execute the source, make its class, and let it load.
 
         Raises:
-            ValueError: it is not of this format.
+            ValueError: it is not of this format, or declares other inputs than the signature's.
             Exception: whatever the source raises.
         """
-        model = _class_in(artifact.read())()
+        kind = _class_in(artifact.read())
+        declared = getattr(kind, "inputs", None)
+        if declared is not None and list(declared) != [feature.name for feature in signature.inputs]:
+            raise ValueError("the signature has other inputs than the class declares")
+        model = kind()
         if callable(getattr(model, "load", None)):
             loaded = model.load()
             model = model if loaded is None else loaded
