@@ -9,10 +9,12 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from scipy.stats import uniform
 from sklearn import __version__ as installed
 from sklearn.cluster import DBSCAN
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skops.io import dumps as skops_dumps
@@ -82,6 +84,13 @@ def test_a_pickle_that_calls_the_shell_is_refused_by_name(tmp_path: Path) -> Non
 def test_a_name_that_acts_is_not_found(module: str, name: str) -> None:
     with pytest.raises(ValueError, match=rf"names {module}\.{name}"):
         find(module, name)
+
+
+def test_a_search_over_distributions_is_refused_with_what_to_publish() -> None:
+    search = RandomizedSearchCV(LogisticRegression(), {"C": uniform(0.1, 1)}, n_iter=1, cv=2)
+    content = pickle.dumps(search.fit(TABLE, [0, 1, 0, 1]))
+    with pytest.raises(ValueError, match="publish the `best_estimator_`"):
+        PICKLE.load(io.BytesIO(content), ONE)
 
 
 def test_a_name_that_is_not_installed_is_named() -> None:

@@ -125,6 +125,8 @@ def _is_harmless(module: str, name: str, found: Any) -> bool:
 
 
 def _refusal(module: str, name: str) -> str:
+    if module.startswith("scipy.stats."):
+        return f"the pickle names {module}.{name}; publish the `best_estimator_` of a search, and not the search itself"
     return (
         f"the pickle names {module}.{name}, which a fitted scikit-learn estimator does not need here; a model with"
         " code of its own is published in the format `python`"

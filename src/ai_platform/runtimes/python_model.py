@@ -136,7 +136,7 @@ def _class_in(source: bytes) -> type:
     name = f"ai_platform_python_model_{hashlib.sha256(source).hexdigest()[:16]}"
     module = types.ModuleType(name)
     # Dataclasses and pickling look a class' module up; and a traceback shows the lines of the source.
-    module.__file__ = f"<{name}>"
+    module.__file__, module.__package__ = f"<{name}>", ""
     linecache.cache[module.__file__] = (
         len(source),
         None,
@@ -169,12 +169,12 @@ def _inputs(declared: Any, sample: tuple[Feature, ...] | None) -> tuple[Feature,
 
 
 def _feature(name: str, given: Any, hint: Feature | None) -> Feature:
-    fields = {} if given is None else {"type": given} if isinstance(given, str) else given
     shown = {} if hint is None else msgspec.to_builtins(hint)
+    fields = given if isinstance(given, dict) else {} if given is None else {"type": given}
     if fields.get("type", "number") != shown.get("type", "number"):
-        shown = {"example": shown.get("example")} if given is None else {}
+        shown = {}  # ranges and examples of another type say nothing of this one
     try:
-        return msgspec.convert({**shown, "type": "number", **fields, "name": name}, Feature)
+        return msgspec.convert({**shown, **fields, "name": name}, Feature)
     except (msgspec.ValidationError, TypeError) as error:
         raise ValueError(f"`inputs` of the class does not describe {name!r}: {error}") from error
 
