@@ -44,7 +44,7 @@ def customers() -> pd.DataFrame:
         "id": [f"customer {number}" for number in range(size)],
         "age": chance.integers(18, 90, size),
         "income": np.where(chance.random(size) < 0.2, np.nan, chance.random(size) * 1000),
-        "city": chance.choice(["Rome", "Paris", None], size),
+        "city": chance.choice(np.array(["Rome", "Paris", None], dtype=object), size),
         "rooms": chance.integers(1, 4, size),
         "member": chance.random(size) < 0.5,
     })  # fmt: skip
