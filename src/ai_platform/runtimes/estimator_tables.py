@@ -22,8 +22,12 @@ def table_for(estimator: Any, signature: Signature) -> Table:
         ValueError: the signature is not this estimator's.
     """
     known = known_inputs(estimator)
+    if known is None and takes_text(estimator):
+        if len(signature.inputs) != 1:
+            raise ValueError(f"the signature has {len(signature.inputs)} inputs, and the model takes one text")
+        return _texts
     if known is None:
-        return _texts if takes_text(estimator) else _array_of(signature.inputs, [KnownInput()] * len(signature.inputs))
+        return _array_of(signature.inputs, [KnownInput()] * len(signature.inputs))
     used = [one for one in known if one.used or one.name is None]
     if len(used) != len(signature.inputs):
         raise ValueError(f"the signature has {len(signature.inputs)} inputs, and the model takes {len(used)}")

@@ -69,10 +69,14 @@ class PythonRuntime:
         """Execute the source, make its class, and let it load.
 
         Raises:
-            ValueError: it is not of this format.
+            ValueError: it is not of this format, or declares other inputs than the signature's.
             Exception: whatever the source raises.
         """
-        model = _class_in(artifact.read())()
+        kind = _class_in(artifact.read())
+        declared = getattr(kind, "inputs", None)
+        if declared is not None and list(declared) != [feature.name for feature in signature.inputs]:
+            raise ValueError("the signature has other inputs than the class declares")
+        model = kind()
         if callable(getattr(model, "load", None)):
             loaded = model.load()
             model = model if loaded is None else loaded
@@ -132,7 +136,7 @@ def _class_in(source: bytes) -> type:
     name = f"ai_platform_python_model_{hashlib.sha256(source).hexdigest()[:16]}"
     module = types.ModuleType(name)
     # Dataclasses and pickling look a class' module up; and a traceback shows the lines of the source.
-    module.__file__ = f"<{name}>"
+    module.__file__, module.__package__ = f"<{name}>", ""
     linecache.cache[module.__file__] = (
         len(source),
         None,
@@ -165,12 +169,12 @@ def _inputs(declared: Any, sample: tuple[Feature, ...] | None) -> tuple[Feature,
 
 
 def _feature(name: str, given: Any, hint: Feature | None) -> Feature:
-    fields = {} if given is None else {"type": given} if isinstance(given, str) else given
     shown = {} if hint is None else msgspec.to_builtins(hint)
+    fields = given if isinstance(given, dict) else {} if given is None else {"type": given}
     if fields.get("type", "number") != shown.get("type", "number"):
-        shown = {"example": shown.get("example")} if given is None else {}
+        shown = {}  # ranges and examples of another type say nothing of this one
     try:
-        return msgspec.convert({**shown, "type": "number", **fields, "name": name}, Feature)
+        return msgspec.convert({**shown, **fields, "name": name}, Feature)
     except (msgspec.ValidationError, TypeError) as error:
         raise ValueError(f"`inputs` of the class does not describe {name!r}: {error}") from error
 
