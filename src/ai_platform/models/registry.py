@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ai_platform.errors import ArtifactRefused, ModelNotFound
 from ai_platform.models.manifest import decode
@@ -26,7 +27,10 @@ class Version:
         sha256: of its artifact, 32 bytes.
         format: a key of `runtimes.catalogue.FORMATS`.
         manifest: the signed bytes.
-        manifest_signature: the line that `models.signing` wrote.
+        manifest_signature: the line that `models.signing` wrote; empty when nobody signed it.
+        compiled_sha256: of its compiled form, 32 bytes; None when the native form is served.
+        compiled_size: of its compiled form, in bytes.
+        proof: what proving found, as `models.proof.ProofReport`.
         created_at: when it was published.
         created_by: who published it.
     """
@@ -37,6 +41,9 @@ class Version:
     format: str
     manifest: bytes
     manifest_signature: bytes
+    compiled_sha256: bytes | None
+    compiled_size: int | None
+    proof: dict[str, Any]
     created_at: datetime
     created_by: str
 
@@ -122,7 +129,8 @@ def find(connection: BoundedConnection, model: str, version: int) -> Version:
     """
     with translated():
         row = connection.execute(
-            "SELECT model, version, sha256, format, manifest, manifest_signature, created_at, created_by"
+            "SELECT model, version, sha256, format, manifest, manifest_signature,"
+            " compiled_sha256, compiled_size, proof, created_at, created_by"
             " FROM model_versions WHERE model = %s AND version = %s",
             (model, version),
         ).fetchone()

@@ -29,7 +29,7 @@ class VersionSource:
     def __init__(self, settings: Settings, name: str) -> None:
         self._settings = settings
         self._pool = postgres.open_pool(settings, f"{name}-models")
-        self._loader = Loader(settings.artifact_cache_dir, settings.trusted_keys_dir, self._fetch)
+        self._loader = Loader(settings, self._fetch)
         self.pool: Pool[VersionKey, PreparedModel] = Pool(self._prepare)
 
     def production_versions(self) -> dict[str, int]:
