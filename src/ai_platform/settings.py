@@ -138,6 +138,16 @@ class ModelSettings(_Group):
     signing_key_file: Path | None = Field(
         None, description="private key of `train`, made at first use; default: `keys/signing.pem` in the data folder"
     )
+    prove_seconds: Seconds = Field(
+        30.0, description="seconds in which a published model must load and predict; compiling it has as long again"
+    )
+    prove_memory_mb: int = Field(
+        4_096, ge=512, description="most address space, in MB, of the process that tries a published model"
+    )
+    compile_max_mb: int = Field(64, ge=1, description="largest model file that is compiled to ONNX, in MB")
+    skops_trusted_types: list[str] = Field(
+        [], description="types in skops files that need no signature (JSON list), beside those that skops itself trusts"
+    )
 
 
 class LogSettings(_Group):

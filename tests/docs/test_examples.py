@@ -93,10 +93,11 @@ def test_the_page_about_python_leads_to_a_prediction(site: Platform, tmp_path: P
     (command,) = [text.split() for kind, text in blocks("python.md") if kind == "sh"]
     run(site, tmp_path, *command[1:])
     parcel = {"features": {"distance_km": 900, "express": False, "country": "IS"}}
-    asked = lambda: site.client.post("/models/parcels/predict", json=parcel)  # noqa: E731
-    eventually(lambda: asked().status_code == 200, 5, "parcels serves")
-    assert asked().json()["label"] == "late"
-    assert asked().json()["probabilities"][1] == pytest.approx(1 / (1 + np.exp(2 - 3.6)), abs=1e-9)
+    path = "/models/parcels/predict"
+    eventually(lambda: site.client.post(path, json=parcel).status_code == 200, 5, "parcels serves")
+    answer = site.client.post(path, json=parcel).json()
+    assert answer["label"] == "late"
+    assert answer["probabilities"][1] == pytest.approx(1 / (1 + np.exp(2 - 3.6)), abs=1e-9)
 
 
 def first_rows(site: Platform, name: str, sample: Path) -> Iterator[dict[str, Any]]:

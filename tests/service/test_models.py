@@ -38,11 +38,7 @@ def own_iris(iris: Iris, tmp_path: Path) -> Iris:
 
 
 def loader(settings: Settings, connection: BoundedConnection) -> Loader:
-    return Loader(
-        settings.artifact_cache_dir,
-        settings.trusted_keys_dir,
-        lambda sha256: registry.artifact_parts(connection, sha256),
-    )
+    return Loader(settings, lambda sha256: registry.artifact_parts(connection, sha256))
 
 
 def resign(iris: Iris, **changes: object) -> None:
@@ -86,7 +82,7 @@ def test_a_flipped_byte_in_the_database_is_refused_at_loading(
     settings: Settings, connection: BoundedConnection
 ) -> None:
     connection.execute("UPDATE artifact_chunks SET bytes = set_byte(bytes, 100, get_byte(bytes, 100) # 1)")
-    with pytest.raises(ArtifactRefused, match="not the ones that were signed"):
+    with pytest.raises(ArtifactRefused, match="not the ones that were published"):
         loader(settings, connection).load(registry.find(connection, "iris", 1))
 
 

@@ -45,7 +45,7 @@ class Announcements:
         """Whether something was announced; a quarter of a second at most, so that a stop is seen in time."""
         try:
             if self._channel is None:
-                self._channel = client(self._settings).pubsub(ignore_subscribe_messages=True)
+                self._channel = client(self._settings).pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 self._channel.subscribe(CHANNEL)
             return self._channel.get_message(timeout=seconds) is not None
         except (redis.exceptions.RedisError, OSError):
@@ -57,5 +57,5 @@ class Announcements:
         """Let go of the connection."""
         if self._channel is not None:
             with contextlib.suppress(redis.exceptions.RedisError, OSError):
-                self._channel.close()  # type: ignore[no-untyped-call]
+                self._channel.close()
             self._channel = None
