@@ -32,6 +32,10 @@ compose-test: $(VENV)/.dev ## the stack in containers: up, scaled, killed, resta
 bench-jobs: $(VENV)/.dev ## durable jobs beside the stock design, five rounds (about 15 minutes; writes docs/benchmarks/jobs.md)
 	@$(BIN)/python benchmarks/jobs.py $(ARGS)
 
+.PHONY: bench-model-memory
+bench-model-memory: $(VENV)/.dev ## memory of proving and loading models of 200 MB (two minutes; writes docs/benchmarks/model-memory.md)
+	@$(BIN)/python benchmarks/model_memory.py
+
 .PHONY: bench-job-cost
 bench-job-cost: $(VENV)/.dev ## what a job costs, part by part (a minute; writes docs/benchmarks/job-cost.md)
 	@$(BIN)/python benchmarks/job_cost.py
