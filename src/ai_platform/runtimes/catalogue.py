@@ -5,14 +5,20 @@ What stands here imports no model library; each runtime imports its own when it 
 
 from pathlib import Path
 
+from ai_platform.runtimes.lightgbm_model import LightgbmRuntime
+from ai_platform.runtimes.onnx_model import OnnxRuntime
 from ai_platform.runtimes.python_model import PythonRuntime
 from ai_platform.runtimes.runtime import Runtime
 from ai_platform.runtimes.sklearn_pickle import SklearnPickleRuntime
 from ai_platform.runtimes.sklearn_skops import SklearnSkopsRuntime
+from ai_platform.runtimes.xgboost_model import XgboostRuntime
 
 FORMATS: dict[str, Runtime] = {
     "sklearn-pickle": SklearnPickleRuntime(),
     "sklearn-skops": SklearnSkopsRuntime(),
+    "onnx": OnnxRuntime(),
+    "xgboost": XgboostRuntime(),
+    "lightgbm": LightgbmRuntime(),
     "python": PythonRuntime(),
 }
 
@@ -21,6 +27,10 @@ ENDINGS: dict[str, str] = {
     ".pkl": "sklearn-pickle",
     ".pickle": "sklearn-pickle",
     ".skops": "sklearn-skops",
+    ".onnx": "onnx",
+    ".json": "xgboost",
+    ".ubj": "xgboost",
+    ".txt": "lightgbm",
     ".py": "python",
 }
 
