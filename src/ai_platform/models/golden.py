@@ -28,11 +28,11 @@ def check(loaded: LoadedModel, manifest: Manifest, tolerance: float = NATIVE_TOL
         tolerance: largest difference of numbers, absolute below 1 and relative above.
 
     Raises:
-        ArtifactRefused: labels or numbers differ.
+        ArtifactRefused: labels or numbers differ, or there are no golden rows.
     """
     golden = manifest.golden
     if not golden.rows:
-        return
+        raise ArtifactRefused(f"the manifest of {manifest.model} has no golden rows to check the model by")
     outputs = loaded.predict(golden.rows)
     if not _agree(outputs, golden, classifies=manifest.signature.classes is not None, tolerance=tolerance):
         raise ArtifactRefused(f"{manifest.model} does not reproduce the golden outputs of its manifest")

@@ -81,7 +81,7 @@ class Native(msgspec.Struct, frozen=True, tag=True):
     """The artifact loads and predicts.
 
     Attributes:
-        manifest: the one that was given, or the one that was made.
+        manifest: the one that was given, or the one that was made of the draft.
         seconds_a_row: median.
         peak_bytes: largest resident memory so far.
     """

@@ -29,6 +29,7 @@ MEGABYTE = 1_000_000
 _BASE_BYTES = 1_500 * MEGABYTE
 _TIMES_THE_SIZE = 8
 _THREADS = 2
+_LONGEST_SENTENCE = 1_000
 COMPILED_NAME = "compiled.onnx"
 
 
@@ -105,9 +106,30 @@ def prove(artifact: Path, described: Signed | Draft, settings: Settings, *, vouc
         finally:
             os.close(artifact_fd)
             os.close(compiled_fd)
-    served = compiled if outcome.why_native is None else None
-    report = _report(verified, native, outcome, time.monotonic() - begun)
-    return Proof(native.manifest, bytes.fromhex(verified.sha256), served, report)
+    if "seccomp" not in verified.confinement:
+        log.warning("proven without a filter of system calls", confinement=verified.confinement)
+    if outcome.why_native is not None:
+        compiled.unlink()
+    return Proof(
+        manifest or _made(native.manifest, described, verified, size),
+        bytes.fromhex(verified.sha256),
+        compiled if outcome.why_native is None else None,
+        _report(verified, native, outcome, time.monotonic() - begun),
+    )
+
+
+def _made(manifest: Manifest, described: Signed | Draft, verified: Verified, size: int) -> Manifest:
+    """The manifest that was made of a draft; what is known here is not taken from the child's word."""
+    assert isinstance(described, Draft)
+    return msgspec.structs.replace(
+        manifest,
+        model=described.model,
+        format=described.format,
+        sha256=verified.sha256,
+        size=size,
+        metrics=described.metrics,
+        hard_limit_seconds=described.hard_limit_seconds,
+    )
 
 
 def _trusted(described: Signed | Draft, settings: Settings, *, vouched: bool) -> tuple[Manifest | None, bool]:
@@ -178,11 +200,11 @@ def _answers(child: ConfinedChild, request: Request, seconds: float) -> tuple[Ve
                 break
         ending = child.end(finished=outcome is not None or refused is not None)
     if native is None or verified is None:
-        why = refused.why if refused is not None else _why(ending, seconds)
+        why = _why(refused, ending, seconds)
         log.warning("model refused", why=why, output=ending.output)
         raise ArtifactRefused(why)
     if outcome is None:
-        why = refused.why if refused is not None else _why(ending, seconds)
+        why = _why(refused, ending, seconds)
         log.warning("model not compiled", why=why, output=ending.output)
         outcome = Compiled(f"compiling it failed: {why}")
     return verified, native, outcome
@@ -196,7 +218,9 @@ def _understood(line: bytes) -> Answer | None:
     return said
 
 
-def _why(ending: Ending, seconds: float) -> str:
+def _why(refused: Refused | None, ending: Ending, seconds: float) -> str:
+    if refused is not None:
+        return " ".join(refused.why.split())[:_LONGEST_SENTENCE]
     if ending.timed_out:
         return f"it did not load and predict within {seconds:g} seconds (AI_PLATFORM_MODELS__PROVE_SECONDS)"
     if ending.signal == "SIGXCPU":
