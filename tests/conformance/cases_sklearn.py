@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier, VotingClassifier
@@ -19,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 from skops.io import dumps as skops_dumps
+from xgboost import XGBClassifier
 
 from ai_platform.runtimes.runtime import Hints, Value
 from ai_platform.runtimes.samples import from_frame
@@ -71,6 +73,8 @@ MIXED_INPUTS = (
     Feature(name="rooms", type="integer", categories=(1, 2, 3), example=1),
     Feature(name="member"),
 )
+# A booster takes a missing value that nobody filled in.
+BOOSTED_INPUTS = (*MIXED_INPUTS[:4], Feature(name="member", nullable=True))
 
 
 def rows_of(frame: pd.DataFrame, *names: str) -> list[list[Value]]:
@@ -180,6 +184,11 @@ ESTIMATORS: list[tuple[str, Callable[[], Any], Callable[[], Given], Signature | 
      Signature(inputs=(Feature(name="x0", type="string", categories=("a", "b"), example="a"),
                        Feature(name="x1", type="string", categories=("x", "y"), example="x")),
                classes=("0", "1"), class_values=(0, 1))),
+    ("a pipeline that ends in XGBoost", lambda: make_pipeline(mixed(), XGBClassifier(n_estimators=3)).fit(
+        customers(), churned() == "left"), CUSTOMERS,
+     Signature(inputs=BOOSTED_INPUTS, classes=("0", "1"), class_values=(0, 1))),
+    ("a pipeline that ends in LightGBM", lambda: make_pipeline(mixed(), LGBMClassifier(n_estimators=3, verbose=-1)).fit(
+        customers(), churned()), CUSTOMERS, Signature(inputs=BOOSTED_INPUTS, classes=("left", "stayed"))),
     ("texts", lambda: make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, [1, 0, 1, 0]),
      lambda: (TEXTS, [[text] for text in TEXTS]),
      Signature(inputs=(Feature(name="text", type="string"),), classes=("0", "1"), class_values=(0, 1))),

@@ -1,5 +1,6 @@
 """What is refused of pickled and skops estimators, and that nothing of it was executed."""
 
+import contextlib
 import io
 import pickle
 import zipfile
@@ -9,6 +10,8 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import uniform
 from sklearn import __version__ as installed
 from sklearn.cluster import DBSCAN
@@ -194,3 +197,17 @@ def _edited(content: bytes, old: str, new: str) -> bytes:
             stored = source.read(entry)
             target.writestr(entry, stored.replace(old.encode(), new.encode()))
     return edited.getvalue()
+
+
+WHOLE = {"sklearn-pickle": pickle.dumps(line()), "sklearn-skops": skops_dumps(line())}
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_damaged_file_is_refused_or_told_apart_and_never_more(data: st.DataObject) -> None:
+    name, content = data.draw(st.sampled_from(sorted(WHOLE.items())))
+    place = data.draw(st.integers(0, len(content) - 1))
+    cut = data.draw(st.integers(0, 8))
+    damaged = content[:place] + data.draw(st.binary(max_size=8)) + content[place + cut :]
+    with contextlib.suppress(ValueError):
+        assert all(FORMATS[name].untrusted_types(io.BytesIO(damaged))) or name == "sklearn-skops"

@@ -28,10 +28,11 @@ _NUMPY_FUNCTIONS = frozenset({
     "_reconstruct", "scalar", "_frombuffer", "__bit_generator_ctor", "__generator_ctor", "__randomstate_ctor",
     "mean", "median",
 })  # fmt: skip
-# Modules whose classes are data: what estimators keep beside themselves.
+# Modules whose classes are data: what estimators keep beside themselves, and boosters at the end of a pipeline.
 _CLASSES = (
     "sklearn.", "numpy.random.", "numpy.dtypes", "scipy.sparse.", "scipy.interpolate.", "scipy.spatial.",
     "pandas.arrays", "pandas.core.indexes.", "pandas.core.dtypes.", "pandas.core.arrays.", "pandas._libs.",
+    "xgboost.", "lightgbm.",
 )  # fmt: skip
 # Modules whose functions are arithmetic: scores, kernels, distances.
 _FUNCTIONS = (
