@@ -17,7 +17,7 @@ _EXACT = frozenset({
     ("builtins", "set"), ("builtins", "slice"), ("builtins", "str"), ("builtins", "tuple"), ("builtins", "bool"),
     ("builtins", "bytes"), ("collections", "OrderedDict"), ("collections", "defaultdict"), ("collections", "Counter"),
     ("collections", "deque"), ("copyreg", "_reconstructor"), ("_codecs", "encode"),
-    ("functools", "partial"),
+    ("functools", "partial"), ("joblib.numpy_pickle", "NumpyArrayWrapper"),
     ("numpy", "ndarray"), ("numpy", "dtype"), ("numpy.ma.core", "_mareconstruct"), ("numpy.ma", "MaskedArray"),
     ("numpy.ma.core", "MaskedArray"), ("numpy.ma.core", "MaskedConstant"),
     ("pandas", "Index"), ("pandas", "RangeIndex"), ("pandas", "StringDtype"), ("pandas", "CategoricalDtype"),
