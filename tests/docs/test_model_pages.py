@@ -37,7 +37,8 @@ def test_the_pipeline_of_the_scikit_learn_page_predicts_from_its_file_and_sample
     ]  # fmt: skip
     assert signature.classes == ("no", "yes")
     expected = names["pipeline"].predict(names["customers"])  # type: ignore[attr-defined]
-    assert model.predict(sample.rows_of(signature)).predictions == expected.tolist()
+    places = [[column.name for column in sample.inputs].index(feature.name) for feature in signature.inputs]
+    assert model.predict([[row[place] for place in places] for row in sample.rows]).predictions == expected.tolist()
     assert model.predict([[33.0, None, "Rome"]]).predictions in (["no"], ["yes"])
 
 
