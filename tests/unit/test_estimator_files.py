@@ -1,5 +1,6 @@
 """What is refused of pickled and skops estimators, and that nothing of it was executed."""
 
+import contextlib
 import io
 import pickle
 import zipfile
@@ -9,6 +10,8 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import uniform
 from sklearn import __version__ as installed
 from sklearn.cluster import DBSCAN
@@ -16,10 +19,10 @@ from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from skops.io import dumps as skops_dumps
 
-from ai_platform.runtimes import sklearn_skops
+from ai_platform.runtimes import sklearn_pickle, sklearn_skops
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.pickle_names import find
 from ai_platform.runtimes.runtime import Hints
@@ -123,11 +126,43 @@ def test_a_pickle_that_names_nothing_is_a_pickle_still() -> None:
     assert PICKLE.untrusted_types(io.BytesIO(pickle.dumps([1, 2]))) == ["pickle"]
 
 
-@pytest.mark.parametrize("compress", [0, 3])
-def test_a_file_of_joblib_is_refused_with_what_to_do(tmp_path: Path, compress: int) -> None:
+def of_joblib(made: Any) -> io.BytesIO:
+    written = io.BytesIO()
+    joblib.dump(made, written)
+    written.seek(0)
+    return written
+
+
+def test_a_file_of_joblib_predicts_as_the_estimator_that_it_holds() -> None:
+    table = np.array([["a"], ["b"], ["a"], ["b"]], dtype=object)
+    estimator = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(table, [0, 1, 0, 1])
+    assert PICKLE.untrusted_types(of_joblib(estimator)) == ["pickle"]
+    signature = PICKLE.read_signature(of_joblib(estimator), Hints())
+    outputs = PICKLE.load(of_joblib(estimator), signature).predict([["a"], ["b"]])
+    assert outputs.probabilities == estimator.predict_proba(table[:2]).tolist()
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda acts: acts, lambda acts: np.array([acts], dtype=object)], ids=["plain", "inside"]
+)
+def test_a_file_of_joblib_that_acts_is_refused_by_name_and_does_not_act(tmp_path: Path, wrap: Any) -> None:
+    mark = tmp_path / "mark"
+    with pytest.raises(ValueError, match="the pickle names pathlib"):
+        PICKLE.load(of_joblib([np.ones(3), wrap(Acts(mark))]), ONE)
+    assert not mark.exists()
+
+
+def test_the_mark_of_joblib_is_found_across_the_parts_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in (7, 64, 1000):
+        monkeypatch.setattr(sklearn_pickle, "_PART_BYTES", size)
+        assert PICKLE.load(of_joblib(line()), ONE).predict([[5.0]]).predictions == [pytest.approx(5.0)]
+        assert PICKLE.untrusted_types(io.BytesIO(pickle.dumps(line()))) != ["pickle"]
+
+
+def test_a_compressed_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "model.joblib"
-    joblib.dump(line(), path, compress=compress)
-    with path.open("rb") as file, pytest.raises(ValueError, match=r"joblib .*pickle\.dump"):
+    joblib.dump(line(), path, compress=3)
+    with path.open("rb") as file, pytest.raises(ValueError, match="write it without compression"):
         PICKLE.untrusted_types(file)
 
 
@@ -194,3 +229,17 @@ def _edited(content: bytes, old: str, new: str) -> bytes:
             stored = source.read(entry)
             target.writestr(entry, stored.replace(old.encode(), new.encode()))
     return edited.getvalue()
+
+
+WHOLE = {"sklearn-pickle": pickle.dumps(line()), "sklearn-skops": skops_dumps(line())}
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_damaged_file_is_refused_or_told_apart_and_never_more(data: st.DataObject) -> None:
+    name, content = data.draw(st.sampled_from(sorted(WHOLE.items())))
+    place = data.draw(st.integers(0, len(content) - 1))
+    cut = data.draw(st.integers(0, 8))
+    damaged = content[:place] + data.draw(st.binary(max_size=8)) + content[place + cut :]
+    with contextlib.suppress(ValueError):
+        assert all(FORMATS[name].untrusted_types(io.BytesIO(damaged))) or name == "sklearn-skops"

@@ -136,7 +136,6 @@ def test_a_sample_adds_ranges_and_examples_and_its_target_is_left_out() -> None:
         classes=("no", "yes"),
         class_values=(0, 1),
     )
-    assert len(sample.rows_of(signature)) == SIZE
 
 
 def test_a_sample_without_a_column_of_training_is_refused_by_its_name() -> None:

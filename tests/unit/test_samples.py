@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_platform.runtimes.samples import MOST_KEPT, Sample, arranged, from_frame, read
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.samples import MOST_KEPT, from_frame, read
+from ai_platform.runtimes.signature import Feature
 
 CSV = """age,income,city,member,since,target
 31,1200.5,Rome,true,5,yes
@@ -116,26 +116,3 @@ def test_a_file_that_is_no_table_is_refused_by_name(tmp_path: Path, name: str, c
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(ValueError, match=name):
         read(path)
-
-
-SAMPLE = Sample(INPUTS, [[31, 1200.5, "Rome", True, 5.0, "yes"], [45, None, None, False, None, "no"]])
-
-
-def test_rows_are_arranged_as_a_signature_has_its_inputs_and_the_target_is_left_out() -> None:
-    signature = Signature(inputs=(Feature(name="city", type="string", nullable=True), Feature(name="age")))
-    assert SAMPLE.rows_of(signature) == [["Rome", 31.0], [None, 45.0]]
-    assert all(isinstance(row[1], float) for row in SAMPLE.rows_of(signature))
-
-
-def test_rows_that_lack_what_the_model_needs_are_left_out() -> None:
-    assert SAMPLE.rows_of(Signature(inputs=(Feature(name="income"),))) == [[1200.5]]
-
-
-def test_rows_go_by_position_where_the_names_are_others() -> None:
-    signature = Signature(inputs=(Feature(name="x0"), Feature(name="x1")))
-    assert arranged((Feature(name="a"), Feature(name="b")), [[1, 2]], signature) == [[1.0, 2.0]]
-
-
-def test_a_sample_without_an_input_is_refused_by_its_name() -> None:
-    with pytest.raises(ValueError, match=r"no column 'height'; .*--sample"):
-        SAMPLE.rows_of(Signature(inputs=(Feature(name="height"),)))

@@ -26,6 +26,7 @@ FORMATS: dict[str, Runtime] = {
 ENDINGS: dict[str, str] = {
     ".pkl": "sklearn-pickle",
     ".pickle": "sklearn-pickle",
+    ".joblib": "sklearn-pickle",
     ".skops": "sklearn-skops",
     ".onnx": "onnx",
     ".json": "xgboost",

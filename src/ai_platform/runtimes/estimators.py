@@ -39,6 +39,11 @@ class SklearnModel:
         last = estimator[-1] if hasattr(estimator, "steps") else estimator
         self._most_probable = type(last).__name__ in _MOST_PROBABLE
 
+    @property
+    def estimator(self) -> Any:
+        """The estimator itself, for what reads it and makes something else of it; not to be changed."""
+        return self._estimator
+
     def predict(self, rows: Rows) -> Outputs:
         """Predict rows, shape (n, features)."""
         table = self._table(rows)

@@ -17,7 +17,7 @@ _EXACT = frozenset({
     ("builtins", "set"), ("builtins", "slice"), ("builtins", "str"), ("builtins", "tuple"), ("builtins", "bool"),
     ("builtins", "bytes"), ("collections", "OrderedDict"), ("collections", "defaultdict"), ("collections", "Counter"),
     ("collections", "deque"), ("copyreg", "_reconstructor"), ("_codecs", "encode"),
-    ("functools", "partial"),
+    ("functools", "partial"), ("joblib.numpy_pickle", "NumpyArrayWrapper"),
     ("numpy", "ndarray"), ("numpy", "dtype"), ("numpy.ma.core", "_mareconstruct"), ("numpy.ma", "MaskedArray"),
     ("numpy.ma.core", "MaskedArray"), ("numpy.ma.core", "MaskedConstant"),
     ("pandas", "Index"), ("pandas", "RangeIndex"), ("pandas", "StringDtype"), ("pandas", "CategoricalDtype"),
@@ -28,10 +28,11 @@ _NUMPY_FUNCTIONS = frozenset({
     "_reconstruct", "scalar", "_frombuffer", "__bit_generator_ctor", "__generator_ctor", "__randomstate_ctor",
     "mean", "median",
 })  # fmt: skip
-# Modules whose classes are data: what estimators keep beside themselves.
+# Modules whose classes are data: what estimators keep beside themselves, and boosters at the end of a pipeline.
 _CLASSES = (
     "sklearn.", "numpy.random.", "numpy.dtypes", "scipy.sparse.", "scipy.interpolate.", "scipy.spatial.",
     "pandas.arrays", "pandas.core.indexes.", "pandas.core.dtypes.", "pandas.core.arrays.", "pandas._libs.",
+    "xgboost.", "lightgbm.",
 )  # fmt: skip
 # Modules whose functions are arithmetic: scores, kernels, distances.
 _FUNCTIONS = (

@@ -1,7 +1,6 @@
 """Some rows of training data, read for what they show of a model's inputs: types, ranges, categories, an example."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ import msgspec
 
 from ai_platform.runtimes.estimator_inputs import MOST_CATEGORIES
 from ai_platform.runtimes.runtime import Value
-from ai_platform.runtimes.signature import Feature, FeatureType, Signature
+from ai_platform.runtimes.signature import Feature, FeatureType
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +32,6 @@ class Sample:
 
     inputs: tuple[Feature, ...]
     rows: list[list[Value]]
-
-    def rows_of(self, signature: Signature) -> list[list[Value]]:
-        """The rows as a model with this signature takes them."""
-        return arranged(self.inputs, self.rows, signature)
 
 
 def read(path: Path) -> Sample:
@@ -72,37 +67,6 @@ def from_frame(frame: "pd.DataFrame") -> Sample:
     kept = frame.iloc[::step]
     columns = [_values(kept.iloc[:, number], feature.type) for number, feature in enumerate(inputs)]
     return Sample(inputs, [list(row) for row in zip(*columns, strict=True)])
-
-
-def arranged(inputs: Sequence[Feature], rows: Sequence[Sequence[Value]], signature: Signature) -> list[list[Value]]:
-    """Rows of a sample in the order of a signature, without those that lack a value which the model needs.
-
-    Args:
-        inputs: what the columns of the rows are.
-        rows: shape (n, len(inputs)).
-        signature: the model's. By name, or by position when the names are others and their number is the same.
-
-    Raises:
-        ValueError: the sample lacks an input.
-    """
-    places = {feature.name: place for place, feature in enumerate(inputs)}
-    absent = [feature.name for feature in signature.inputs if feature.name not in places]
-    if not absent:
-        order = [places[feature.name] for feature in signature.inputs]
-    elif len(inputs) == len(signature.inputs):
-        order = list(range(len(inputs)))
-    else:
-        raise ValueError(f"the sample has no column {absent[0]!r}; give --sample with all inputs of the model")
-    chosen = ([row[place] for place in order] for row in rows)
-    return [
-        [float(value) if _is_number(feature, value) else value for feature, value in zip(signature.inputs, row, strict=True)]  # type: ignore[arg-type]  # noqa: E501
-        for row in chosen
-        if all(value is not None or feature.nullable for feature, value in zip(signature.inputs, row, strict=True))
-    ]  # fmt: skip
-
-
-def _is_number(feature: Feature, value: Value) -> bool:
-    return feature.type == "number" and value is not None and not isinstance(value, str)
 
 
 def _feature(name: str, column: "pd.Series[Any]") -> Feature:

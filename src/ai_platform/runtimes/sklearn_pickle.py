@@ -9,10 +9,14 @@ from ai_platform.runtimes.pickle_names import find, named_in
 from ai_platform.runtimes.runtime import Hints, LoadedModel
 from ai_platform.runtimes.signature import Signature
 
-# How joblib's files begin to differ, and how its compressed ones start: zlib, gzip, bzip2, xz, lzma, lz4.
-_JOBLIB = b"joblib.numpy_pickle"
-_COMPRESSED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"\x5d\x00", b"\x04\x22\x4d\x18")  # noqa: E501  # fmt: skip
-_HEAD_BYTES = 65_536
+# What stands in every file of `joblib.dump` that holds an array, and how compressed files start: zlib, gzip, bzip2,
+# xz, lzma, lz4.
+_JOBLIB = b"NumpyArrayWrapper"
+_COMPRESSED = (
+    b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"\x5d\x00",
+    b"\x04\x22\x4d\x18",
+)  # fmt: skip
+_PART_BYTES = 1_048_576
 
 
 class SklearnPickleRuntime:
@@ -21,11 +25,12 @@ class SklearnPickleRuntime:
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
         """Every name that the pickle would look up, without executing it; never none, because a pickle is a program.
 
+        In joblib's files arrays stand between the opcodes, so that these cannot be read alone; such a file is `pickle`.
+
         Raises:
-            ValueError: it is no pickle, or one of joblib's.
+            ValueError: it is no pickle, or a compressed one.
         """
-        _refuse_joblib(artifact)
-        return named_in(artifact)
+        return ["pickle"] if _is_of_joblib(artifact) else named_in(artifact)
 
     def read_signature(self, artifact: BinaryIO, hints: Hints) -> Signature:
         """From the estimator itself, completed by the hints. Unpickles, so only what was verified.
@@ -55,14 +60,32 @@ class _EstimatorUnpickler(pickle.Unpickler):
 
 
 def _estimator(artifact: BinaryIO) -> Any:
-    _refuse_joblib(artifact)
+    of_joblib = _is_of_joblib(artifact)
+    unpickler = _joblib_unpickler(artifact) if of_joblib else _EstimatorUnpickler(artifact)
     with of_this_version():
         # The loader has checked hash and signature of these very bytes.
-        return checked(_EstimatorUnpickler(artifact).load())
+        return checked(unpickler.load())
 
 
-def _refuse_joblib(artifact: BinaryIO) -> None:
-    head = artifact.read(_HEAD_BYTES)
+def _joblib_unpickler(artifact: BinaryIO) -> Any:
+    from joblib.numpy_pickle import NumpyUnpickler
+
+    class EstimatorUnpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
+        def find_class(self, module: str, name: str) -> Any:
+            return find(module, name)
+
+    return EstimatorUnpickler("", artifact, ensure_native_byte_order=True)
+
+
+def _is_of_joblib(artifact: BinaryIO) -> bool:
+    """Whether `joblib.dump` wrote it; at most this word in a text of a pickle's is mistaken for that, without harm."""
+    part = artifact.read(_PART_BYTES)
+    if part.startswith(_COMPRESSED):
+        raise ValueError("it is compressed; write it without compression, by `pickle.dump` or `joblib.dump`")
+    found, end = False, b""
+    while part and not found:
+        window = end + part
+        found = _JOBLIB in window
+        end, part = window[-len(_JOBLIB) :], artifact.read(_PART_BYTES)
     artifact.seek(0)
-    if _JOBLIB in head or head.startswith(_COMPRESSED):
-        raise ValueError("it was written by joblib or is compressed; write it with `pickle.dump`, or as skops")
+    return found
