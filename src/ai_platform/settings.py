@@ -35,7 +35,6 @@ class ApiSettings(_Group):
     accept_seconds: Seconds = Field(
         2.0, description="longest wait, in seconds, for PostgreSQL to commit an accepted job before 503 is answered"
     )
-    body_seconds: Seconds = Field(10.0, description="seconds in which a request's body must have arrived; then 408")
     predictions_waiting: int = Field(
         256, ge=1, description="predictions that may wait for a thread in one process; beyond it 503 is answered"
     )
@@ -46,6 +45,12 @@ class LimitSettings(_Group):
     """What a request may cost."""
 
     body_bytes: int = Field(1_048_576, ge=1024, description="largest body in bytes (1 MiB); larger ones get 413")
+    header_bytes: int = Field(32_768, ge=1024, description="largest header block in bytes; larger ones get 431")
+    url_bytes: int = Field(8_192, ge=256, description="longest path and query in bytes; longer ones get 414")
+    header_seconds: Seconds = Field(5.0, description="seconds in which a request's headers must have arrived; then 408")
+    body_seconds: Seconds = Field(
+        10.0, description="seconds in which a body must have arrived, or keep a pace of 64 KiB a second; then 408"
+    )
     rows: int = Field(1_024, ge=1, description="most instances in one request; more get 422")
     string_bytes: int = Field(1_024, ge=1, description="longest text value in UTF-8 bytes")
     waiters: int = Field(4_096, ge=1, description="callers that may wait for jobs in one process; more get 503")

@@ -13,6 +13,7 @@ CONTENT_TYPE = "application/problem+json"
 # Status and title of each code.
 PROBLEMS: dict[str, tuple[int, str]] = {
     errors.InvalidJson.code: (400, "The body is not strict JSON"),
+    errors.MalformedRequest.code: (400, "The request is malformed"),
     errors.InvalidHeader.code: (400, "A header is malformed"),
     errors.UnknownHost.code: (400, "Unknown host"),
     errors.NotFound.code: (404, "Not found"),

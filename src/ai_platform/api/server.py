@@ -6,6 +6,7 @@ import uvicorn
 
 from ai_platform import failpoints
 from ai_platform.api.app import create
+from ai_platform.api.protocol import bounded
 from ai_platform.settings import Settings
 from ai_platform.telemetry import configure_logging
 
@@ -19,7 +20,7 @@ def run(settings: Settings) -> None:
         host=settings.api.host,
         port=settings.api.port,
         loop="uvloop",
-        http="httptools",
+        http=bounded(settings.limits),
         ws="none",
         access_log=False,
         log_config=None,
