@@ -16,6 +16,8 @@ PREFIX = "AI_PLATFORM_"
 SECRETS = ("database_url", "database_password", "redis_url", "redis_password")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+# As a browser writes it. There is no `*`: whose pages may call is named.
+Origin = Annotated[str, Field(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -31,6 +33,9 @@ class ApiSettings(_Group):
     allowed_hosts: list[str] = Field(
         ["localhost", "127.0.0.1", "[::1]"],
         description='Host names that are served (JSON list; `["*"]` for all); the default stops DNS rebinding',
+    )
+    cors_origins: list[Origin] = Field(
+        [], description="origins whose pages may call the API from a browser (JSON list of `scheme://host[:port]`)"
     )
     accept_seconds: Seconds = Field(
         2.0, description="longest wait, in seconds, for PostgreSQL to commit an accepted job before 503 is answered"

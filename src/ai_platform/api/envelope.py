@@ -1,4 +1,4 @@
-"""Around every request, whichever door it takes: its id, its bounds, its problem details, its metrics. Plain ASGI."""
+"""Around every request, whichever door it takes: its id, host, problem details, headers, metrics. Plain ASGI."""
 
 import re
 import time
@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ai_platform.api import security_headers
 from ai_platform.api.problems import internal, problem
 from ai_platform.errors import ExpectationFailed, PlatformError, UnknownHost
 from ai_platform.predictions.identity import new_id
@@ -55,7 +56,8 @@ class Envelope:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                given = scope.get(security_headers.KEY, security_headers.API)
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *given]
             elif not message.get("more_body", False):
                 complete = True
             await send(message)
@@ -78,6 +80,8 @@ class Envelope:
         host = b""
         for name, value in headers:
             if name == b"host":
+                if host:
+                    raise UnknownHost("a request names one host")
                 host = value
             elif name == b"expect" and value.lower() != b"100-continue":
                 raise ExpectationFailed("only 100-continue can be expected")

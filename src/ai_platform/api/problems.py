@@ -63,7 +63,7 @@ def problem(error: PlatformError) -> tuple[int, dict[str, str], bytes]:
         body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
     elif isinstance(error, InvalidParameter):
         body["errors"] = [{"parameter": error.parameter, "detail": error.detail}]
-    headers = {"content-type": CONTENT_TYPE, "cache-control": "no-store"}
+    headers = {"content-type": CONTENT_TYPE}
     if status in {429, 503}:
         headers["retry-after"] = str(error.retry_after if isinstance(error, Overloaded) else RETRY_SECONDS)
     elif status in {408, 413}:  # the rest of the body is unread, so the connection cannot be used again

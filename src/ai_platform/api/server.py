@@ -15,7 +15,12 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM; open requests then have `api.drain_seconds` to finish."""
     configure_logging(settings.log, "api")
     failpoints.configure(settings.failpoints_dir)
-    config = uvicorn.Config(
+    uvicorn.Server(configuration(settings)).run()
+
+
+def configuration(settings: Settings) -> uvicorn.Config:
+    """The server's configuration, with the application in it."""
+    return uvicorn.Config(
         create(settings),
         host=settings.api.host,
         port=settings.api.port,
@@ -28,4 +33,3 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=math.ceil(settings.api.drain_seconds),
         lifespan="on",
     )
-    uvicorn.Server(config).run()

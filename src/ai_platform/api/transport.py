@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 1.0
 
 
 class LingeringTransport:
