@@ -9,8 +9,9 @@ from ai_platform.api.envelope import App, Message, Receive, Scope, Send
 
 _METHODS = b"DELETE, GET, PATCH, POST, PUT"
 _READ = b"authorization, content-type, idempotency-key, last-event-id, prefer, x-api-key, x-request-id"
-_SHOWN = b", ".join(
-    b"idempotent-replayed location preference-applied ratelimit ratelimit-policy retry-after x-cache x-request-id".split()
+_SHOWN = (
+    b"idempotent-replayed, location, preference-applied, ratelimit, ratelimit-policy, retry-after, x-cache,"
+    b" x-request-id"
 )
 _PREFLIGHT = [
     *security_headers.API,

@@ -31,6 +31,8 @@ class InstanceDecoder:
         self._limits = limits
         self._decoder = _typed_decoder(signature.inputs)
         self._width = len(signature.inputs)
+        # The rows, what they stand in, and some room, so that a caller who sends a few rows too many is told just that.
+        self._max_containers = limits.rows + 64
 
     def decode(self, body: bytes) -> Instances:
         """Decode and check a whole body.
@@ -48,7 +50,7 @@ class InstanceDecoder:
                 instances = self._accounted(decoded, body)
                 if instances is not None:
                     return instances
-        return validate(loads(body), self._signature, self._limits)
+        return validate(loads(body, self._max_containers), self._signature, self._limits)
 
     def _accounted(self, decoded: Any, body: bytes) -> Instances | None:
         features, instances = decoded.features, decoded.instances

@@ -1,5 +1,6 @@
 """Checking a parsed body against a signature, with a pointer to each fault. The reference for the typed decoder."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -43,7 +44,7 @@ class _Check:
         if not isinstance(document, dict):
             self.fault("", 'must be an object with "features" or "instances"')
             return None
-        for name in document.keys() - {"features", "instances"}:
+        for name in itertools.islice(document.keys() - {"features", "instances"}, MAX_FAULTS):
             self.fault(f"/{_escape(name)}", 'unknown field; only "features" or "instances" is read')
         if ("features" in document) == ("instances" in document):
             self.fault("", 'must hold exactly one of "features" (one instance) and "instances" (many)')
@@ -88,7 +89,7 @@ class _Check:
         ]
 
     def by_name(self, values: dict[str, Any], pointer: str) -> list[Value]:
-        for name in values.keys() - self.names:
+        for name in itertools.islice(values.keys() - self.names, MAX_FAULTS):
             self.fault(f"{pointer}/{_escape(name)}", "unknown feature")
         row: list[Value] = []
         for feature in self.inputs:
