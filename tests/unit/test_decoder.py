@@ -11,7 +11,7 @@ from ai_platform.errors import InvalidInput, InvalidJson
 from ai_platform.predictions.decoder import InstanceDecoder
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.strict_json import loads
-from ai_platform.predictions.validation import validate
+from ai_platform.predictions.validation import LARGEST_NUMBER, validate
 from ai_platform.runtimes.runtime import Value
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
@@ -21,7 +21,7 @@ LIMITS = LimitSettings(rows=8)
 SIGNATURE = Signature(inputs=tuple(Feature(name=name) for name in NAMES))
 DECODER = InstanceDecoder(SIGNATURE, LIMITS)
 
-numbers = st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.integers(-(2**60), 2**60) | st.floats(-LARGEST_NUMBER, LARGEST_NUMBER)
 anything = st.recursive(
     st.none() | st.booleans() | numbers | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.sampled_from(NAMES), inner),
@@ -57,6 +57,15 @@ def test_a_good_body_is_read_as_it_was_written(document: dict[str, Any]) -> None
     in_order = [row if isinstance(row, list) else [row[name] for name in NAMES] for row in given_rows]
     expected: list[list[Value]] = [[float(value) for value in row] for row in in_order]
     assert found == Instances(expected, "features" in document)
+
+
+@pytest.mark.parametrize("number", [LARGEST_NUMBER, 1.01 * LARGEST_NUMBER, 1e308, 10**40, 10**101])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_beyond_the_largest_is_refused_both_ways(number: float, sign: int) -> None:
+    body = json.dumps({"features": [1, sign * number, 3]}).encode()
+    found = read(DECODER.decode, body)
+    assert found == read(carefully, body)
+    assert isinstance(found, Instances) == (number <= LARGEST_NUMBER)
 
 
 @given(good | nearly | anything)

@@ -6,14 +6,13 @@ duplicate, and any other body, right or wrong, takes the careful way, which also
 """
 
 import json
-import math
 from typing import Any
 
 import msgspec
 
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.strict_json import loads
-from ai_platform.predictions.validation import validate
+from ai_platform.predictions.validation import LARGEST_NUMBER, validate
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
@@ -64,7 +63,7 @@ class InstanceDecoder:
         if body.count(b'"') != 2 + 2 * self._width * named:
             return None
         rows = [instance if type(instance) is list else list(msgspec.structs.astuple(instance)) for instance in given]
-        if any(len(row) != self._width or not all(map(math.isfinite, row)) for row in rows):
+        if any(len(row) != self._width or min(row) < -LARGEST_NUMBER or max(row) > LARGEST_NUMBER for row in rows):
             return None
         return Instances(rows, single)
 
