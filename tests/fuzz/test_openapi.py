@@ -96,7 +96,7 @@ def test_what_one_operation_made_the_others_find(document: Any) -> None:
     """Sequences of requests, each with what the answers before it named."""
 
     class Sequences(document.as_state_machine()):  # type: ignore[misc]
-        def validate_response(self, response: Any, case: Any, **kwargs: Any) -> None:
+        def validate_response(self, response: Any, case: Any, **kwargs: Any) -> None:  # noqa: ARG002
             case.validate_response(response, excluded_checks=_excused(case))
 
     run_state_machine_as_test(
