@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -13,6 +13,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from ai_platform.errors import InvalidSettings
 
 PREFIX = "AI_PLATFORM_"
+# What stands in examples, here and elsewhere, and is therefore no secret.
+EXAMPLES = frozenset({
+    "123456", "12345678", "admin", "celery", "celery_pass", "celery_password", "change-me", "change_me", "changeme",
+    "default", "demo", "example", "guest", "insecure", "letmein", "none", "pass", "passw0rd", "password", "password123",
+    "postgres", "qwerty", "redis", "root", "secret", "test", "todo", "your-password", "your_password", "yourpassword",
+})  # fmt: skip
 SECRETS = ("database_url", "database_password", "redis_url", "redis_password")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -217,17 +223,20 @@ def load(**overrides: Any) -> Settings:
         overrides: top-level fields that win over the environment.
 
     Raises:
-        InvalidSettings: an unknown `AI_PLATFORM_*` variable, a value of the wrong form, or an unreadable secret file.
+        InvalidSettings: an unknown `AI_PLATFORM_*` variable, a value of the wrong form, an unreadable secret file, or
+            a secret that is one of the examples that everybody knows.
     """
     _refuse_unknown(os.environ)
     try:
-        return Settings(**{**_secrets_from_files(os.environ), **overrides})
+        settings = Settings(**{**_secrets_from_files(os.environ), **overrides})
     except SettingsError as error:
         raise InvalidSettings(f"{error}: a JSON value is needed") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
         raise InvalidSettings(f"{name}: {first['msg']}") from None
+    _refuse_examples(settings)
+    return settings
 
 
 def variables() -> dict[str, str]:
@@ -264,6 +273,15 @@ def _secrets_from_files(environ: Mapping[str, str]) -> dict[str, str]:
         except OSError as error:
             raise InvalidSettings(f"{variable}_FILE cannot be read: {error.strerror}") from None
     return found
+
+
+def _refuse_examples(settings: Settings) -> None:
+    for name in SECRETS:
+        secret: SecretStr | None = getattr(settings, name)
+        text = secret.get_secret_value() if secret is not None else ""
+        password = unquote(urlsplit(text).password or "") if "://" in text else text
+        if password.strip().lower() in EXAMPLES or (password.startswith("<") and password.endswith(">")):
+            raise InvalidSettings(f"{PREFIX}{name.upper()} holds an example, which is no secret; make one of your own")
 
 
 def _with_password(url: SecretStr | None, password: SecretStr | None, name: str) -> str:
