@@ -51,6 +51,16 @@ chaos-points: $(VENV)/.dev ## each named crash point COUNT times (20), a zombie 
 chaos-long: $(VENV)/.dev ## recovery at default settings: 50 kills of a worker, 10 wipes of Valkey
 	@CHAOS_REPORT=1 CHAOS_KILLS=50 CHAOS_WIPES=10 exec $(BIN)/pytest -s -m chaos tests/chaos/test_recovery.py $(ARGS)
 
+.PHONY: audit fuzz
+audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), pip-audit on every locked package
+	@$(BIN)/bandit -q -r src deploy requirements train_and_save_model.py test_api.py --severity-level high
+	@$(BIN)/python requirements/audit.py
+
+EXAMPLES ?= 200
+fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation of the API, thousands for each parser
+	@FUZZ_EXAMPLES=$(EXAMPLES) exec $(BIN)/pytest --hypothesis-profile=fuzz tests/fuzz tests/unit/test_parsers.py \
+	  tests/unit/test_decoder.py $(ARGS)
+
 check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server
 
 .PHONY: quick-test
