@@ -251,22 +251,6 @@ def test_a_lifetime_that_is_none_is_refused(platform: Platform, lifetime: str) -
         problem(answer, 422, "invalid_parameter")
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=-1", f"limit={10**30}", "limit=1&limit=2", "status=done", "x=1"])
-def test_a_page_that_cannot_be_asked_for_is_refused(platform: Platform, query: str) -> None:
-    problem(platform.client.get(f"/jobs?{query}"), 422, "invalid_parameter")
-
-
-@pytest.mark.parametrize("cursor", ["", "x", "A" * 5000, "%00", "AAAAAAAAAAAAAAAAAAAAAAAA", "é"])
-def test_a_cursor_that_nobody_made_is_refused(platform: Platform, cursor: str) -> None:
-    problem(platform.client.get(f"/jobs?cursor={cursor}"), 400, "invalid_cursor")
-
-
-def test_a_final_job_cannot_be_cancelled(platform: Platform) -> None:
-    job = platform.accept()
-    assert platform.job(job, wait=20)["status"] == "succeeded"
-    problem(platform.client.post(f"/jobs/{job}/cancel"), 409, "job_already_finished")
-
-
 @pytest.mark.parametrize("job", ["1", "not-a-uuid", "01a20929-a275-761e-976d-94e2e7995b6f", "%00", "..%2fjobs"])
 @pytest.mark.parametrize(("method", "suffix"), [("GET", ""), ("GET", "?wait=1"), ("POST", "/cancel")])
 def test_a_job_that_is_not_there_is_not_found(platform: Platform, job: str, method: str, suffix: str) -> None:
