@@ -62,6 +62,16 @@ live-change: $(VENV)/.dev ## promote and roll back 50 times under 32 connections
 bench-memory: $(VENV)/.dev ## memory of an API process with 20 models (2 minutes; writes docs/benchmarks/api-memory.md)
 	@$(BIN)/python benchmarks/model_memory_api.py
 
+.PHONY: audit fuzz
+audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), pip-audit on every locked package
+	@$(BIN)/bandit -q -r src deploy requirements train_and_save_model.py test_api.py --severity-level high
+	@$(BIN)/python requirements/audit.py
+
+EXAMPLES ?= 200
+fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation of the API, thousands for each parser
+	@FUZZ_EXAMPLES=$(EXAMPLES) exec $(BIN)/pytest --hypothesis-profile=fuzz tests/fuzz tests/unit/test_parsers.py \
+	  tests/unit/test_decoder.py $(ARGS)
+
 check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server
 
 .PHONY: quick-test

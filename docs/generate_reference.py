@@ -150,7 +150,7 @@ def _routes() -> str:
         "From the OpenAPI document, which a running platform serves at `/openapi.json`, and as a page with examples "
         "that run at `/docs`. `POST /predict` and `POST /predict/` are the same. A synchronous prediction that is "
         "sent with `Prefer: respond-async` is answered like an asynchronous one. Any request can also be refused "
-        "with 400, 405, 414, 417 or 431; [Errors](errors.md) has every code.",
+        "with 400, 405, 408, 414, 417 or 431; [Errors](errors.md) has every code.",
         *parts,
     )
 

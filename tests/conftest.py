@@ -9,12 +9,18 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 
 from ai_platform import settings as configuration
 from ai_platform.local.servers import Servers, running_servers
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate
 from harness import Iris, Platform, publish_iris, train_iris, train_other_iris
+
+# `make fuzz` asks for the long one with `--hypothesis-profile=fuzz`.
+hypothesis_settings.register_profile("short", max_examples=60, deadline=None)
+hypothesis_settings.register_profile("fuzz", max_examples=5_000, deadline=None, print_blob=True)
+hypothesis_settings.load_profile("short")
 
 REDIS_DATABASES = itertools.cycle(range(16))
 

@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import msgspec
-from ai_platform.models.proving import Proof, Signed, prove
 from sklearn.datasets import load_iris
 
 from ai_platform import settings as configuration
 from ai_platform.models import aliases, registry
 from ai_platform.models.announcements import announce
 from ai_platform.models.manifest import decode, encode
+from ai_platform.models.proving import Proof, Signed, prove
 from ai_platform.models.signing import signer
 from ai_platform.settings import PREFIX, Settings
 from ai_platform.storage import postgres
@@ -178,6 +179,7 @@ class Platform:
         self.port = port
         self.client = httpx.Client(base_url=self.url, timeout=40)
         self.parts: dict[str, Part] = {}
+        self.secrets: set[str] = set()
 
     @classmethod
     @contextlib.contextmanager
@@ -231,3 +233,15 @@ class Platform:
                 failures.append(name)
         self.client.close()
         assert not failures, f"not stopped within 15 s: {failures}"
+        self.require_that_no_secret_was_logged()
+
+    def require_that_no_secret_was_logged(self) -> None:
+        """After everything that the tests did to this platform; what they use as a secret they add to `secrets`."""
+        for url in (self.settings.database_dsn, self.settings.redis_dsn):
+            password = urlsplit(url).password
+            if password:
+                self.secrets |= {password, unquote(password)}
+        for name, part in self.parts.items():
+            text = part.log.read_text(errors="replace")
+            leaked = [secret for secret in self.secrets if secret in text]
+            assert not leaked, f"{len(leaked)} secrets stand in the log of {name}"

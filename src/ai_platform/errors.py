@@ -77,6 +77,12 @@ class InvalidHeader(PlatformError):
     code = "invalid_header"
 
 
+class MalformedRequest(PlatformError):
+    """What arrived is not HTTP/1.1: its request line, a header or the length of its body cannot be read."""
+
+    code = "malformed_request"
+
+
 class ExpectationFailed(PlatformError):
     """The Expect header asks for something other than `100-continue`."""
 
@@ -90,7 +96,7 @@ class UrlTooLong(PlatformError):
 
 
 class HeadersTooLarge(PlatformError):
-    """The header block is larger than any client's should be."""
+    """The header block is larger, or has more headers, than any client's should."""
 
     code = "headers_too_large"
 

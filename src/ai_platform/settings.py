@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -13,9 +13,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from ai_platform.errors import InvalidSettings
 
 PREFIX = "AI_PLATFORM_"
+# What stands in examples, here and elsewhere, and is therefore no secret.
+EXAMPLES = frozenset({
+    "123456", "12345678", "admin", "celery", "celery_pass", "celery_password", "change-me", "change_me", "changeme",
+    "default", "demo", "example", "guest", "insecure", "letmein", "none", "pass", "passw0rd", "password", "password123",
+    "postgres", "qwerty", "redis", "root", "secret", "test", "todo", "your-password", "your_password", "yourpassword",
+})  # fmt: skip
 SECRETS = ("database_url", "database_password", "redis_url", "redis_password")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+# As a browser writes it. There is no `*`: whose pages may call is named.
+Origin = Annotated[str, Field(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -32,10 +40,12 @@ class ApiSettings(_Group):
         ["localhost", "127.0.0.1", "[::1]"],
         description='Host names that are served (JSON list; `["*"]` for all); the default stops DNS rebinding',
     )
+    cors_origins: list[Origin] = Field(
+        [], description="origins whose pages may call the API from a browser (JSON list of `scheme://host[:port]`)"
+    )
     accept_seconds: Seconds = Field(
         2.0, description="longest wait, in seconds, for PostgreSQL to commit an accepted job before 503 is answered"
     )
-    body_seconds: Seconds = Field(10.0, description="seconds in which a request's body must have arrived; then 408")
     predictions_waiting: int = Field(
         256, ge=1, description="predictions that may wait for a thread in one process; beyond it 503 is answered"
     )
@@ -46,6 +56,12 @@ class LimitSettings(_Group):
     """What a request may cost."""
 
     body_bytes: int = Field(1_048_576, ge=1024, description="largest body in bytes (1 MiB); larger ones get 413")
+    header_bytes: int = Field(32_768, ge=1024, description="largest header block in bytes; larger ones get 431")
+    url_bytes: int = Field(8_192, ge=256, description="longest path and query in bytes; longer ones get 414")
+    header_seconds: Seconds = Field(5.0, description="seconds in which a request's headers must have arrived; then 408")
+    body_seconds: Seconds = Field(
+        10.0, description="seconds in which a body must have arrived, or keep a pace of 64 KiB a second; then 408"
+    )
     rows: int = Field(1_024, ge=1, description="most instances in one request; more get 422")
     string_bytes: int = Field(1_024, ge=1, description="longest text value in UTF-8 bytes")
     waiters: int = Field(4_096, ge=1, description="callers that may wait for jobs in one process; more get 503")
@@ -228,17 +244,20 @@ def load(**overrides: Any) -> Settings:
         overrides: top-level fields that win over the environment.
 
     Raises:
-        InvalidSettings: an unknown `AI_PLATFORM_*` variable, a value of the wrong form, or an unreadable secret file.
+        InvalidSettings: an unknown `AI_PLATFORM_*` variable, a value of the wrong form, an unreadable secret file, or
+            a secret that is one of the examples that everybody knows.
     """
     _refuse_unknown(os.environ)
     try:
-        return Settings(**{**_secrets_from_files(os.environ), **overrides})
+        settings = Settings(**{**_secrets_from_files(os.environ), **overrides})
     except SettingsError as error:
         raise InvalidSettings(f"{error}: a JSON value is needed") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
         raise InvalidSettings(f"{name}: {first['msg']}") from None
+    _refuse_examples(settings)
+    return settings
 
 
 def variables() -> dict[str, str]:
@@ -275,6 +294,15 @@ def _secrets_from_files(environ: Mapping[str, str]) -> dict[str, str]:
         except OSError as error:
             raise InvalidSettings(f"{variable}_FILE cannot be read: {error.strerror}") from None
     return found
+
+
+def _refuse_examples(settings: Settings) -> None:
+    for name in SECRETS:
+        secret: SecretStr | None = getattr(settings, name)
+        text = secret.get_secret_value() if secret is not None else ""
+        password = unquote(urlsplit(text).password or "") if "://" in text else text
+        if password.strip().lower() in EXAMPLES or (password.startswith("<") and password.endswith(">")):
+            raise InvalidSettings(f"{PREFIX}{name.upper()} holds an example, which is no secret; make one of your own")
 
 
 def _with_password(url: SecretStr | None, password: SecretStr | None, name: str) -> str:

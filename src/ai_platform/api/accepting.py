@@ -21,7 +21,6 @@ Headers = list[tuple[bytes, bytes]]
 SHORTEST_LIFETIME = 0.001
 _KEY = re.compile(r"[\x21-\x7e]{8,255}")
 _JSON = (b"content-type", b"application/json")
-_NO_STORE = (b"cache-control", b"no-store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +105,9 @@ def preference_of(headers: Headers) -> Preference:
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """Answer with JSON that nobody keeps."""
+    """Answer with JSON."""
     length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, _NO_STORE, *headers]})
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from ai_platform import __version__
 from ai_platform.api import docs, jobs, metrics, models, status
+from ai_platform.api.cors import CrossOrigin
 from ai_platform.api.envelope import App, Envelope
 from ai_platform.api.lane import PredictionLane
 from ai_platform.api.openapi import describe
@@ -30,7 +31,8 @@ def create(settings: Settings) -> App:
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     lane = PredictionLane(app, settings)
     app.state.lane = lane
-    return Envelope(lane, settings)
+    envelope = Envelope(lane, settings)
+    return CrossOrigin(envelope, settings.api.cors_origins) if settings.api.cors_origins else envelope
 
 
 @contextlib.asynccontextmanager

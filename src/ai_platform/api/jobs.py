@@ -24,9 +24,8 @@ STATES = FINAL | {"queued", "running"}
 PAGE = 50
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
 _EVENT_ID = re.compile(r"[0-9]{1,6}")
-_NO_STORE = {"cache-control": "no-store"}
 # nginx passes a stream on as it comes when it is told so.
-_STREAM = {**_NO_STORE, "x-accel-buffering": "no"}
+_STREAM = {"x-accel-buffering": "no"}
 
 
 @router.get("/jobs", summary="Jobs, newest first")
@@ -162,4 +161,4 @@ def _id(text: str) -> uuid.UUID:
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:
     content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
-    return Response(content, status, media_type="application/json", headers=_NO_STORE)
+    return Response(content, status, media_type="application/json")

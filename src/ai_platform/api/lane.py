@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ai_platform.api.accepting import accept, preference_of, send_json
+from ai_platform.api.accepting import accept, idempotency_key_of, preference_of, send_json
 from ai_platform.api.body import read_json_body
 from ai_platform.api.envelope import App, Receive, Scope, Send
 from ai_platform.api.services import Services
@@ -72,6 +72,7 @@ class PredictionLane:
                 later=target.later, preference=preference, version=target.version,
             )  # fmt: skip
             return
+        idempotency_key_of(scope["headers"])  # of no use here, but one that is malformed was meant for something
         answered = await self.services.predictions.predict(prepared, body)
         await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
 

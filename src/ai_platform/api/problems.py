@@ -13,6 +13,7 @@ CONTENT_TYPE = "application/problem+json"
 # Status and title of each code.
 PROBLEMS: dict[str, tuple[int, str]] = {
     errors.InvalidJson.code: (400, "The body is not strict JSON"),
+    errors.MalformedRequest.code: (400, "The request is malformed"),
     errors.InvalidHeader.code: (400, "A header is malformed"),
     errors.UnknownHost.code: (400, "Unknown host"),
     errors.NotFound.code: (404, "Not found"),
@@ -66,7 +67,7 @@ def problem(error: PlatformError) -> tuple[int, dict[str, str], bytes]:
         body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
     elif isinstance(error, InvalidParameter):
         body["errors"] = [{"parameter": error.parameter, "detail": error.detail}]
-    headers = {"content-type": CONTENT_TYPE, "cache-control": "no-store"}
+    headers = {"content-type": CONTENT_TYPE}
     if status in {429, 503}:
         headers["retry-after"] = str(error.retry_after if isinstance(error, Overloaded) else RETRY_SECONDS)
     elif status in {408, 413}:  # the rest of the body is unread, so the connection cannot be used again

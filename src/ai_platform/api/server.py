@@ -6,6 +6,7 @@ import uvicorn
 
 from ai_platform import failpoints
 from ai_platform.api.app import create
+from ai_platform.api.protocol import bounded
 from ai_platform.settings import Settings
 from ai_platform.telemetry import configure_logging
 
@@ -14,12 +15,17 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM; open requests then have `api.drain_seconds` to finish."""
     configure_logging(settings.log, "api")
     failpoints.configure(settings.failpoints_dir)
-    config = uvicorn.Config(
+    uvicorn.Server(configuration(settings)).run()
+
+
+def configuration(settings: Settings) -> uvicorn.Config:
+    """The server's configuration, with the application in it."""
+    return uvicorn.Config(
         create(settings),
         host=settings.api.host,
         port=settings.api.port,
         loop="uvloop",
-        http="httptools",
+        http=bounded(settings.limits),
         ws="none",
         access_log=False,
         log_config=None,
@@ -27,4 +33,3 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=math.ceil(settings.api.drain_seconds),
         lifespan="on",
     )
-    uvicorn.Server(config).run()

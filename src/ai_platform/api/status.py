@@ -117,4 +117,4 @@ async def _ask_postgres(services: Services) -> dict[str, Any]:
 
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json", headers={"cache-control": "no-store"})
+    return Response(orjson.dumps(body), status, media_type="application/json")

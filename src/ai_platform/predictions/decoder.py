@@ -6,14 +6,13 @@ duplicate, and any other body, right or wrong, takes the careful way, which also
 """
 
 import json
-import math
 from typing import Any
 
 import msgspec
 
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.strict_json import loads
-from ai_platform.predictions.validation import validate
+from ai_platform.predictions.validation import LARGEST_NUMBER, validate
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
@@ -34,6 +33,8 @@ class InstanceDecoder:
         # Empty when nothing may be null, which is checked faster.
         nullable = [feature.nullable for feature in signature.inputs]
         self._nullable = nullable if any(nullable) else []
+        # The rows, what they stand in, and some room, so that a caller who sends a few rows too many is told just that.
+        self._max_containers = limits.rows + 64
 
     def decode(self, body: bytes) -> Instances:
         """Decode and check a whole body.
@@ -51,7 +52,7 @@ class InstanceDecoder:
                 instances = self._accounted(decoded, body)
                 if instances is not None:
                     return instances
-        return validate(loads(body), self._signature, self._limits)
+        return validate(loads(body, self._max_containers), self._signature, self._limits)
 
     def _accounted(self, decoded: Any, body: bytes) -> Instances | None:
         features, instances = decoded.features, decoded.instances
@@ -65,15 +66,15 @@ class InstanceDecoder:
         if body.count(b'"') != 2 + 2 * self._width * named:
             return None
         rows = [instance if type(instance) is list else list(msgspec.structs.astuple(instance)) for instance in given]
-        if any(len(row) != self._width or not self._all_finite(row) for row in rows):
+        if any(len(row) != self._width or not self._in_range(row) for row in rows):
             return None
         return Instances(rows, single)
 
-    def _all_finite(self, row: list[Any]) -> bool:
+    def _in_range(self, row: list[Any]) -> bool:
         if not self._nullable:
-            return all(map(math.isfinite, row))
+            return min(row) >= -LARGEST_NUMBER and max(row) <= LARGEST_NUMBER
         return all(
-            nullable if value is None else math.isfinite(value)
+            nullable if value is None else -LARGEST_NUMBER <= value <= LARGEST_NUMBER
             for value, nullable in zip(row, self._nullable, strict=True)
         )
 
