@@ -72,7 +72,7 @@ class InstanceDecoder:
 
     def _in_range(self, row: list[Any]) -> bool:
         if not self._nullable:
-            return min(row) >= -LARGEST_NUMBER and max(row) <= LARGEST_NUMBER
+            return bool(min(row) >= -LARGEST_NUMBER and max(row) <= LARGEST_NUMBER)
         return all(
             nullable if value is None else -LARGEST_NUMBER <= value <= LARGEST_NUMBER
             for value, nullable in zip(row, self._nullable, strict=True)
