@@ -80,7 +80,7 @@ def _verified(request: Request, runtime: Runtime, artifact: BinaryIO, confinemen
     try:
         untrusted = runtime.untrusted_types(artifact)
     except ValueError as error:
-        raise ArtifactRefused(f"the file is not of the format {described.format}: {sentence(error)}") from error
+        raise ArtifactRefused(f"the file cannot be published as {described.format}: {sentence(error)}") from error
     demand(described.format, untrusted, signed=request.signed, operator_types=request.operator_types)
     return Verified(sha256, untrusted, confinement)
 
