@@ -160,7 +160,9 @@ class ModelSettings(_Group):
     prove_memory_mb: int = Field(
         4_096, ge=512, description="most address space, in MB, of the process that tries a published model"
     )
-    compile_max_mb: int = Field(64, ge=1, description="largest model file that is compiled to ONNX, in MB")
+    compile_max_mb: int = Field(
+        64, ge=1, description="largest model file that is compiled to ONNX, and largest graph, in MB"
+    )
     skops_trusted_types: list[str] = Field(
         [], description="types in skops files that need no signature (JSON list), beside those that skops itself trusts"
     )

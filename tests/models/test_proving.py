@@ -3,11 +3,13 @@
 The proofs run side by side in one fixture, because each is a process of its own; the tests look at what came of them.
 """
 
+import hashlib
 import pickle
 import socket
 import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from sklearn.linear_model import LogisticRegression
 
 from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
+from ai_platform.models.loader import Loader, ServedModel
 from ai_platform.models.manifest import Draft, decode, encode
 from ai_platform.models.proving import Proof, Signed, prove
+from ai_platform.models.registry import Version
 from ai_platform.models.signing import signer
 from ai_platform.models.trust import demand
 from ai_platform.runtimes.catalogue import FORMATS
@@ -90,6 +94,34 @@ class Bench:
 
     def later(self, name: str, content: bytes, described: Signed | Draft, *, vouched: bool = False) -> Future[Outcome]:
         return self.threads.submit(self.prove, self.file(name, content), described, vouched=vouched)
+
+    def form_of(self, proof: Proof) -> bytes:
+        return (proof.compiled or self.iris.files.artifact).read_bytes()
+
+    def served_by(self, proof: Proof, content: bytes) -> ServedModel:
+        """Load the signed iris from a store that has nothing but these bytes, for the form that was proven."""
+        form = self.form_of(proof)
+        wanted = hashlib.sha256(form).digest()
+        version = Version(
+            model="iris",
+            version=1,
+            sha256=proof.sha256,
+            format=proof.manifest.format,
+            manifest=self.signed.manifest,
+            manifest_signature=self.signed.signature,
+            compiled_sha256=wanted if proof.compiled else None,
+            compiled_size=len(form) if proof.compiled else None,
+            proof=msgspec.to_builtins(proof.report),
+            created_at=datetime.now(UTC),
+            created_by="test",
+        )
+
+        def fetch(sha256: bytes) -> Iterator[bytes]:
+            assert sha256 == wanted
+            yield content
+
+        empty = self.settings.models.model_copy(update={"cache_dir": self.folder / hashlib.sha256(content).hexdigest()})
+        return Loader(self.settings.model_copy(update={"models": empty}), fetch).load(version)
 
     def misbehaving(self, name: str) -> Future[Outcome]:
         source = MISBEHAVIOUR[name].format(trap=self.trap, port=self.port)
@@ -206,6 +238,27 @@ def test_it_is_refused_with_its_own_sentence(outcomes: Callable[[str], Outcome],
 
 def test_bytes_of_no_format_are_refused(outcomes: Callable[[str], Outcome]) -> None:
     assert isinstance(outcomes("nonsense"), str)
+
+
+def test_what_serves_is_the_proven_form_and_nothing_else_is_fetched(
+    outcomes: Callable[[str], Outcome], bench: Bench
+) -> None:
+    proof = outcomes("signed")
+    assert isinstance(proof, Proof)
+    served = bench.served_by(proof, bench.form_of(proof))
+    assert (served.form, served.bytes) == (proof.report.form, len(bench.form_of(proof)))
+    assert served.loaded.predict(ROWS).predictions == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_flipped_byte_in_the_form_that_serves_is_refused_and_no_other_form_takes_its_place(
+    outcomes: Callable[[str], Outcome], bench: Bench
+) -> None:
+    proof = outcomes("signed")
+    assert isinstance(proof, Proof)
+    spoiled = bytearray(bench.form_of(proof))
+    spoiled[-1] ^= 1
+    with pytest.raises(ArtifactRefused, match="not the ones that were published"):
+        bench.served_by(proof, bytes(spoiled))
 
 
 def test_nothing_of_any_of_them_was_executed(

@@ -39,19 +39,20 @@ class Ending:
 
 
 class ConfinedChild:
-    """One run of a module in a process group of its own.
+    """One run of a module in a process group of its own, in an empty folder that goes with it.
+
+    A context: the pipe, the folder and whatever is left of the group are gone afterwards.
 
     Args:
         module: run as `python -m`; it reads its request from standard input.
-        folder: its working folder and home, empty.
         pass_fds: descriptors that it inherits, under the same numbers.
         threads: how many the numeric libraries may use.
     """
 
-    def __init__(self, module: str, folder: Path, *, pass_fds: Sequence[int], threads: int) -> None:
+    def __init__(self, module: str, pass_fds: Sequence[int], *, threads: int) -> None:
         self._command = [sys.executable, "-P", "-m", module]
-        self._folder = folder
-        self._environment = _environment(folder, threads)
+        self._folder = tempfile.TemporaryDirectory(prefix="aip-prove-", ignore_cleanup_errors=True)
+        self._environment = _environment(Path(self._folder.name), threads)
         self._reading, self.answers_fd = os.pipe()
         self._pass_fds = (*pass_fds, self.answers_fd)
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,6 +73,7 @@ class ConfinedChild:
             self._kill()
             if self._process.stdout is not None:
                 self._process.stdout.close()
+        self._folder.cleanup()
 
     def start(self, request: bytes, seconds: float) -> None:
         """Start it with a request, and give it so many seconds."""
@@ -84,7 +86,7 @@ class ConfinedChild:
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                cwd=self._folder,
+                cwd=self._folder.name,
                 env=self._environment,
                 pass_fds=self._pass_fds,
                 start_new_session=True,

@@ -11,6 +11,7 @@ from typing import BinaryIO, Literal
 from ai_platform.errors import ArtifactRefused, PlatformError
 from ai_platform.models import golden
 from ai_platform.models.manifest import Manifest, decode
+from ai_platform.models.proof import COMPILED_FORMAT
 from ai_platform.models.refusals import sentence
 from ai_platform.models.registry import Version
 from ai_platform.models.signing import verify
@@ -126,10 +127,6 @@ class Loader:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-
-
-# What compiling writes; a format of plain data, which executes nothing.
-COMPILED_FORMAT = "onnx"
 
 
 def _open_verified(path: Path, sha256: bytes, size: int) -> BinaryIO | None:

@@ -7,6 +7,9 @@ import msgspec
 from ai_platform.models.confinement import Limits
 from ai_platform.models.manifest import Draft, Manifest
 
+# What compiling writes; a format of plain data, which executes nothing.
+COMPILED_FORMAT = "onnx"
+
 
 class ProofReport(msgspec.Struct, frozen=True, kw_only=True):
     """What proving found; kept beside the version.
@@ -41,19 +44,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         artifact: descriptor of the artifact.
-        answers: descriptor to write answers to.
         compiled: descriptor to write the compiled form to.
+        answers: descriptor to write answers to.
         parent: process id of who asks.
         limits: of this process.
         signed: whether a trusted key has signed the artifact's manifest, or is about to.
         operator_types: types of skops files that the operator trusts.
         compile_bytes: largest artifact that is compiled.
-        described: the manifest, or what is said of a model that has none.
+        manifest: of the artifact; None when it has none.
+        draft: what is said of a model that has no manifest.
     """
 
     artifact: int
-    answers: int
     compiled: int
+    answers: int = -1
     parent: int
     limits: Limits
     signed: bool

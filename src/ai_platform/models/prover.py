@@ -24,7 +24,7 @@ from ai_platform.models import forbidden
 from ai_platform.models.confinement import confine
 from ai_platform.models.golden import check, record
 from ai_platform.models.manifest import Draft, Manifest
-from ai_platform.models.proof import Answer, Compiled, Native, Refused, Request, Verified
+from ai_platform.models.proof import COMPILED_FORMAT, Answer, Compiled, Native, Refused, Request, Verified
 from ai_platform.models.refusals import sentence
 from ai_platform.models.sample_rows import GOLDEN_ROWS, arranged, invented
 from ai_platform.models.trust import demand
@@ -83,7 +83,7 @@ def _verified(request: Request, runtime: Runtime, artifact: BinaryIO, confinemen
     try:
         untrusted = runtime.untrusted_types(artifact)
     except ValueError as error:
-        raise ArtifactRefused(f"the file is not of the format {described.format}: {sentence(error)}") from error
+        raise ArtifactRefused(f"the file cannot be published as {described.format}: {sentence(error)}") from error
     demand(described.format, untrusted, signed=request.signed, operator_types=request.operator_types)
     return Verified(sha256, untrusted, confinement)
 
@@ -150,10 +150,25 @@ def _rows(draft: Draft, signature: Signature) -> list[list[Value]]:
 
 
 def _compiled(request: Request, loaded: LoadedModel, manifest: Manifest, rows: Rows) -> Compiled:
-    """Compile, write the compiled form to its descriptor, and measure it."""
-    # TODO compile_to_onnx
-    del request, loaded, manifest, rows
-    return Compiled("this platform does not compile yet", peak_bytes=peak_bytes())
+    """Compile, and write the compiled form to its descriptor; or say why the model serves as it is."""
+    if manifest.format == COMPILED_FORMAT:
+        return Compiled("it is ONNX already", peak_bytes=peak_bytes())
+    estimator = getattr(loaded, "_estimator", None)
+    if estimator is None:
+        return Compiled(f"models of format {manifest.format} are not compiled", peak_bytes=peak_bytes())
+    if manifest.size > request.compile_bytes:
+        limit = request.compile_bytes // 1_000_000
+        return Compiled(f"it is larger than {limit} MB (AI_PLATFORM_MODELS__COMPILE_MAX_MB)", peak_bytes=peak_bytes())
+    try:
+        from ai_platform.runtimes.compiling import Refusal, compile_to_onnx  # type: ignore[import-not-found]
+    except ModuleNotFoundError:
+        return Compiled("this platform does not compile", peak_bytes=peak_bytes())
+    found = compile_to_onnx(estimator, loaded, manifest.signature, rows, largest_bytes=request.compile_bytes)
+    if isinstance(found, Refusal):
+        return Compiled(found.why, None, found.largest_difference, found.points_checked, peak_bytes())
+    with os.fdopen(request.compiled, "wb") as file:
+        file.write(found.content)
+    return Compiled(None, found.compiled_seconds_a_row, found.largest_difference, found.points_checked, peak_bytes())
 
 
 def seconds_a_row(model: LoadedModel, rows: Rows) -> float:

@@ -1,9 +1,10 @@
 """Proving: an artifact is verified, opened, tried and compiled in a confined child before it becomes a version."""
 
+import contextlib
 import os
 import stat
-import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,30 +83,20 @@ def prove(artifact: Path, described: Signed | Draft, settings: Settings, *, vouc
     manifest, signed = _trusted(described, settings, vouched=vouched)
     _refuse_strange(manifest or described)  # type: ignore[arg-type]
     compiled = workdir / COMPILED_NAME
-    with tempfile.TemporaryDirectory(prefix="aip-prove-") as folder:
-        artifact_fd = _open(artifact, manifest)
-        compiled_fd = os.open(compiled, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            size = os.fstat(artifact_fd).st_size
-            child = ConfinedChild(
-                "ai_platform.models.prover", Path(folder), pass_fds=(artifact_fd, compiled_fd), threads=_THREADS
-            )
-            request = Request(
-                artifact=artifact_fd,
-                answers=child.answers_fd,
-                compiled=compiled_fd,
-                parent=os.getpid(),
-                limits=_limits(settings, size),
-                signed=signed,
-                operator_types=settings.models.skops_trusted_types,
-                compile_bytes=settings.models.compile_max_mb * MEGABYTE,
-                manifest=manifest,
-                draft=described if isinstance(described, Draft) else None,
-            )
-            verified, native, outcome = _answers(child, request, settings.models.prove_seconds)
-        finally:
-            os.close(artifact_fd)
-            os.close(compiled_fd)
+    with _opened(artifact, manifest) as artifact_fd, _created(compiled) as compiled_fd:
+        size = os.fstat(artifact_fd).st_size
+        request = Request(
+            artifact=artifact_fd,
+            compiled=compiled_fd,
+            parent=os.getpid(),
+            limits=_limits(settings, size),
+            signed=signed,
+            operator_types=settings.models.skops_trusted_types,
+            compile_bytes=settings.models.compile_max_mb * MEGABYTE,
+            manifest=manifest,
+            draft=described if isinstance(described, Draft) else None,
+        )
+        verified, native, outcome = _answers(request, settings.models.prove_seconds)
     if "seccomp" not in verified.confinement:
         log.warning("proven without a filter of system calls", confinement=verified.confinement)
     if outcome.why_native is not None:
@@ -149,19 +140,32 @@ def _refuse_strange(described: Manifest | Draft) -> None:
         )
 
 
-def _open(artifact: Path, manifest: Manifest | None) -> int:
+@contextlib.contextmanager
+def _opened(artifact: Path, manifest: Manifest | None) -> Iterator[int]:
     try:
         descriptor = os.open(artifact, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise ArtifactRefused(f"the artifact cannot be opened: {error.strerror}") from error
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
+            raise ArtifactRefused("the artifact is not a file with content")
+        if manifest is not None and manifest.size != found.st_size:
+            raise ArtifactRefused(
+                "the artifact's bytes are not the ones that its manifest describes: their number differs"
+            )
+        yield descriptor
+    finally:
         os.close(descriptor)
-        raise ArtifactRefused("the artifact is not a file with content")
-    if manifest is not None and manifest.size != found.st_size:
+
+
+@contextlib.contextmanager
+def _created(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
         os.close(descriptor)
-        raise ArtifactRefused("the artifact's bytes are not the ones that its manifest describes: their number differs")
-    return descriptor
 
 
 def _limits(settings: Settings, size: int) -> Limits:
@@ -173,8 +177,8 @@ def _limits(settings: Settings, size: int) -> Limits:
     )
 
 
-def _answers(child: ConfinedChild, request: Request, seconds: float) -> tuple[Verified, Native, Compiled]:
-    """Follow the child to its end.
+def _answers(request: Request, seconds: float) -> tuple[Verified, Native, Compiled]:
+    """Run a child to its end.
 
     Compiling has as long again as all before it. When it fails, or takes the child down, the native form has been
     proven already.
@@ -183,8 +187,8 @@ def _answers(child: ConfinedChild, request: Request, seconds: float) -> tuple[Ve
     native: Native | None = None
     outcome: Compiled | None = None
     refused: Refused | None = None
-    with child:
-        child.start(msgspec.json.encode(request), seconds)
+    with ConfinedChild("ai_platform.models.prover", (request.artifact, request.compiled), threads=_THREADS) as child:
+        child.start(msgspec.json.encode(msgspec.structs.replace(request, answers=child.answers_fd)), seconds)
         for line in child.lines():
             said = _understood(line)
             if isinstance(said, Verified) and verified is None:
