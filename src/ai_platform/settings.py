@@ -56,6 +56,9 @@ class LimitSettings(_Group):
     """What a request may cost."""
 
     body_bytes: int = Field(1_048_576, ge=1024, description="largest body in bytes (1 MiB); larger ones get 413")
+    connections: int = Field(
+        8_192, ge=1, description="connections that one process holds; further ones are closed at once"
+    )
     header_bytes: int = Field(32_768, ge=1024, description="largest header block in bytes; larger ones get 431")
     url_bytes: int = Field(8_192, ge=256, description="longest path and query in bytes; longer ones get 414")
     header_seconds: Seconds = Field(5.0, description="seconds in which a request's headers must have arrived; then 408")

@@ -22,6 +22,7 @@ REQUEST_SECONDS = Histogram(
     ["route"],
     buckets=LATENCY_BUCKETS,
 )
+CONNECTIONS_REFUSED = Counter("aip_connections_refused", "Connections closed at once, because too many were open.")
 PREDICTIONS = Counter("aip_predictions", "Rows predicted, by model, version and way in.", ["model", "version", "way"])
 PREDICTION_SECONDS = Histogram(
     "aip_prediction_seconds", "Seconds in the model for one call.", ["model", "version"], buckets=LATENCY_BUCKETS

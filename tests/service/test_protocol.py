@@ -1,13 +1,16 @@
 """How large and how slow a request may be, over real sockets, against a server whose patience is short."""
 
+import contextlib
 import re
 import socket
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from ai_platform.settings import Settings
+from harness import eventually
 from live import live
 
 GOOD = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
@@ -145,6 +148,29 @@ def test_a_slow_request_after_a_quick_one_has_its_own_time(connection: socket.so
     answer = read(connection)
     assert answer.startswith("HTTP/1.1 200 ")
     refused(answer[answer.index("HTTP/1.1 408") :], 408, "request_timed_out")
+
+
+def test_beyond_so_many_connections_further_ones_are_closed_and_the_others_go_on(module_settings: Settings) -> None:
+    limits = module_settings.limits.model_copy(update={"connections": 3, "header_seconds": 30})
+    request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with live(module_settings.model_copy(update={"limits": limits})) as url, contextlib.ExitStack() as held:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        first, *_others = [held.enter_context(socket.create_connection(address, timeout=10)) for _ in range(3)]
+        first.sendall(request)
+        assert first.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        with socket.create_connection(address, timeout=10) as further:
+            assert read(further) in {"", "<reset>"}
+        first.sendall(request)
+        assert first.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        first.close()
+        eventually(lambda: _answers(f"{url}/health/live"), what="there is room again")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def drip(connection: socket.socket, drop: bytes) -> None:

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from ai_platform.api.transport import LingeringTransport
 from ai_platform.errors import HeadersTooLarge, MalformedRequest, PlatformError, RequestTimedOut, UrlTooLong
 from ai_platform.settings import LimitSettings
+from ai_platform.telemetry import CONNECTIONS_REFUSED
 
 MAX_HEADERS = 100
 # A body that has used up its seconds goes on as long as it keeps this pace, so that an upload has no fixed size.
@@ -38,7 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
     unsuspicious: int
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """The caller has connected, and has `limits.header_seconds` to say what it wants."""
+        """The caller has connected; if there is room, it has `limits.header_seconds` to say what it wants."""
         lingering = LingeringTransport(transport, self.loop, self._owes_input)
         super().connection_made(lingering)  # type: ignore[arg-type]  # all of a transport that uvicorn uses
         self.url, self.headers = b"", []
@@ -47,7 +48,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stage, self._timed = _Stage.HEAD, _Stage.NOTHING
         self._timer: asyncio.TimerHandle | None = None
         self._chunk = self._fed = 0
-        self._mind()
+        if len(self.connections) > self.limits.connections:
+            CONNECTIONS_REFUSED.inc()
+            self.transport.close()
+        else:
+            self._mind()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""

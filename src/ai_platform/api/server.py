@@ -1,6 +1,7 @@
 """uvicorn, as this platform runs it."""
 
 import math
+import resource
 
 import uvicorn
 
@@ -10,12 +11,24 @@ from ai_platform.api.protocol import bounded
 from ai_platform.settings import Settings
 from ai_platform.telemetry import configure_logging
 
+# Connections to PostgreSQL and Redis, libraries, logs, model files.
+OTHER_FILES = 512
+
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM; open requests then have `api.drain_seconds` to finish."""
     configure_logging(settings.log, "api")
     failpoints.configure(settings.failpoints_dir)
+    _allow_files(settings.limits.connections + OTHER_FILES)
     uvicorn.Server(configuration(settings)).run()
+
+
+def _allow_files(wanted: int) -> None:
+    """Each connection is an open file, of which a shell usually allows 1,024 and the system many more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def configuration(settings: Settings) -> uvicorn.Config:
