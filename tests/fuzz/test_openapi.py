@@ -87,8 +87,13 @@ def _try(operation: Any, known: dict[str, Any], session: requests.Session, mode:
     return tried
 
 
-# What the document cannot say: that a manifest is one, that exactly one of two fields is given, each version once.
-SAID_BY_SENTENCES = {("POST", "/models/{name}/versions"), ("PUT", "/models/{name}/aliases/{alias}")}
+# What the document cannot say: that a manifest is one, that exactly one of two fields is given, each version once, and
+# that 1.0, which is an integer to JSON Schema, is none here.
+SAID_BY_SENTENCES = {
+    ("POST", "/models/{name}/versions"),
+    ("PUT", "/models/{name}/aliases/{alias}"),
+    ("POST", "/models/{name}/promote"),
+}
 
 
 def _excused(case: Any) -> list[Any]:

@@ -129,6 +129,8 @@ def test_a_caller_stays_on_one_version_where_an_alias_names_several(site: Platfo
         ("PUT", "/models/iris/aliases/up", {"targets": [{"version": 1, "weight": 0}]}, (422, "invalid_input")),
         ("PUT", "/models/iris/aliases/up", {"version": 1, "extra": 2}, (422, "invalid_input")),
         ("POST", "/models/iris/promote", [], (422, "invalid_input")),
+        ("POST", "/models/iris/promote", {"version": 10**12}, (422, "invalid_input")),
+        ("POST", "/models/iris/promote", {"version": 1, "alias": "No"}, (422, "invalid_input")),
         ("POST", "/models/iris/aliases/never/rollback", None, (404, "model_not_found")),
         ("DELETE", "/models/iris/aliases/never", None, (404, "model_not_found")),
         ("POST", "/models/iris/versions", {"sha256": "0" * 64, "format": "onnx"}, (404, "upload_not_found")),

@@ -36,6 +36,10 @@ _NO_STORE = {"cache-control": "no-store"}
 _proving = threading.Lock()
 
 
+_AliasName = Annotated[str, msgspec.Meta(pattern=f"^{aliases.ALIAS_NAME.pattern}$")]
+_Number = Annotated[int, msgspec.Meta(ge=1, le=999_999_999)]
+
+
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
     """A JSON body; its fields are all that is read."""
 
@@ -63,20 +67,20 @@ class PublishBody(_Body, kw_only=True):
     inputs: tuple[Feature, ...] | None = None
     rows: Annotated[list[list[Value]], msgspec.Meta(max_length=200)] = []
     metrics: dict[str, float] = {}
-    alias: str | None = None
+    alias: _AliasName | None = None
 
 
 class TargetBody(_Body):
     """One version behind an alias, with its share."""
 
-    version: Annotated[int, msgspec.Meta(ge=1)]
+    version: _Number
     weight: Annotated[int, msgspec.Meta(ge=1, le=aliases.MOST_WEIGHT)] = 100
 
 
 class AliasBody(_Body, kw_only=True):
     """Which version an alias shall name, or which versions with which weights."""
 
-    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    version: _Number | None = None
     targets: Annotated[tuple[TargetBody, ...], msgspec.Meta(min_length=1, max_length=aliases.MOST_TARGETS)] | None = (
         None
     )
@@ -85,8 +89,8 @@ class AliasBody(_Body, kw_only=True):
 class PromoteBody(_Body, kw_only=True):
     """Which version `production`, or another alias, shall name."""
 
-    version: Annotated[int, msgspec.Meta(ge=1)]
-    alias: str = PRODUCTION
+    version: _Number
+    alias: _AliasName = PRODUCTION
 
 
 async def body_of(request: Request) -> Any:
