@@ -155,7 +155,7 @@ def _booster(text: str) -> "lightgbm.Booster":
     except ImportError:
         raise ValueError(f"LightGBM is not installed; {MISSING_EXTRA}") from None
     try:
-        return lightgbm.Booster(model_str=text, params={"num_threads": 1, "verbosity": -1})
+        return lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         raise ValueError(f"LightGBM {lightgbm.__version__} cannot read it") from error
 
