@@ -35,6 +35,8 @@ class LightgbmRuntime:
     0, 1 and so on, in the order of the sorted labels; with it, they are named, and the predictions are still those
     numbers. Columns of categories are read from the file when it was trained on a DataFrame; unknown categories are
     missing values, as they are to LightGBM. A ranker's score is a number like a regressor's.
+
+    LightGBM can crash on a file whose trees were damaged. What is published was loaded in the proving child before.
     """
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
@@ -144,7 +146,8 @@ def _text(artifact: BinaryIO) -> str:
     except UnicodeDecodeError:
         raise ValueError("it is not a LightGBM model in text") from None
     artifact.seek(0)
-    if "\nend of trees" not in text:
+    # The library reads past the end of a file that lacks its parameters.
+    if "\nend of trees\n" not in text or "\nend of parameters\n" not in text:
         raise ValueError("the LightGBM model is cut short")
     return text
 
@@ -155,7 +158,7 @@ def _booster(text: str) -> "lightgbm.Booster":
     except ImportError:
         raise ValueError(f"LightGBM is not installed; {MISSING_EXTRA}") from None
     try:
-        return lightgbm.Booster(model_str=text, params={"num_threads": 1, "verbosity": -1})
+        return lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         raise ValueError(f"LightGBM {lightgbm.__version__} cannot read it") from error
 
@@ -173,8 +176,12 @@ def _facts(text: str) -> Facts:
 
 
 def _categories(text: str, infos: list[str]) -> dict[int, list[Category]]:
-    _, found, written = text.rpartition("\npandas_categorical:")
-    categories = msgspec.json.decode(written.strip()) if found and written.strip() != "null" else []
+    written = text.rpartition("\nend of parameters\n")[2].strip()
+    try:
+        # The command-line program writes no such line.
+        categories = msgspec.json.decode(written.removeprefix("pandas_categorical:") or "null") or []
+    except msgspec.DecodeError:
+        raise ValueError("the LightGBM model is cut short") from None
     if not categories:
         return {}
     listed = re.search(r"^\[categorical_feature: ([\d,]+)\]$", text, re.MULTILINE)

@@ -191,7 +191,10 @@ def _session(artifact: BinaryIO) -> "onnxruntime.InferenceSession":
     # Else it would open files of its own format too, which nothing has walked.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        return onnxruntime.InferenceSession(_source(artifact), options, providers=["CPUExecutionProvider"])
+        # Its fallback would print, and try the same again.
+        return onnxruntime.InferenceSession(
+            _source(artifact), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # the library has no class of its own
         found = _REASON.search(str(error))
         reason = f": {found[1].strip().rstrip('.')}" if found else ""
