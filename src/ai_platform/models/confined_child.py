@@ -29,11 +29,13 @@ class Ending:
 
     Attributes:
         timed_out: its time was up, and it was killed.
+        status: its exit status; negative when a signal ended it.
         signal: name of the signal that ended it; None when it ended by itself or was ended after its last answer.
         output: the end of what it wrote to standard output and error, for the log only.
     """
 
     timed_out: bool
+    status: int
     signal: str | None
     output: str
 
@@ -116,6 +118,7 @@ class ConfinedChild:
         number = -status if status < 0 and not finished and not self._timed_out else None
         return Ending(
             self._timed_out,
+            status,
             None if number is None else signal.Signals(number).name,
             self._output.decode("utf-8", "replace"),
         )
