@@ -19,6 +19,7 @@ _CHUNK = 65_536
 _KEPT_OUTPUT = 4_096
 _LONGEST_ANSWER = 16 * 1024 * 1024
 _EXIT_SECONDS = 2.0
+_DEATH_SECONDS = 10.0
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -163,7 +164,10 @@ class ConfinedChild:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            try:
+                self._process.wait(_DEATH_SECONDS)
+            except subprocess.TimeoutExpired:  # stuck in the kernel; it dies when that lets go of it
+                return -signal.SIGKILL
         assert self._process.returncode is not None
         return self._process.returncode
 
