@@ -19,6 +19,7 @@ _CHUNK = 65_536
 _KEPT_OUTPUT = 4_096
 _LONGEST_ANSWER = 16 * 1024 * 1024
 _EXIT_SECONDS = 2.0
+_DEATH_SECONDS = 10.0
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -29,11 +30,13 @@ class Ending:
 
     Attributes:
         timed_out: its time was up, and it was killed.
+        status: its exit status; negative when a signal ended it.
         signal: name of the signal that ended it; None when it ended by itself or was ended after its last answer.
         output: the end of what it wrote to standard output and error, for the log only.
     """
 
     timed_out: bool
+    status: int
     signal: str | None
     output: str
 
@@ -116,6 +119,7 @@ class ConfinedChild:
         number = -status if status < 0 and not finished and not self._timed_out else None
         return Ending(
             self._timed_out,
+            status,
             None if number is None else signal.Signals(number).name,
             self._output.decode("utf-8", "replace"),
         )
@@ -160,7 +164,10 @@ class ConfinedChild:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            try:
+                self._process.wait(_DEATH_SECONDS)
+            except subprocess.TimeoutExpired:  # stuck in the kernel; it dies when that lets go of it
+                return -signal.SIGKILL
         assert self._process.returncode is not None
         return self._process.returncode
 

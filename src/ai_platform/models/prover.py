@@ -23,7 +23,7 @@ from ai_platform.errors import ArtifactRefused
 from ai_platform.models import forbidden
 from ai_platform.models.confinement import confine
 from ai_platform.models.golden import check, record
-from ai_platform.models.manifest import Draft, Manifest
+from ai_platform.models.manifest import MOST_SAMPLE_ROWS, Draft, Manifest
 from ai_platform.models.proof import COMPILED_FORMAT, Answer, Compiled, Native, Refused, Request, Verified
 from ai_platform.models.refusals import sentence
 from ai_platform.models.sample_rows import GOLDEN_ROWS, arranged, invented
@@ -49,7 +49,8 @@ def main() -> None:
         try:
             _prove(request, confinement, tried, answer)
         except ArtifactRefused as error:
-            answer(Refused(tried[0] if tried else error.detail))
+            # Where something was raised, what was tried before it says more than what the model made of the refusal.
+            answer(Refused(tried[0] if tried and error.__cause__ is not None else error.detail))
         except BaseException as error:  # noqa: BLE001  # the model's code may raise anything, SystemExit too
             answer(Refused(tried[0] if tried else sentence(error)))
         sys.stderr.flush()
@@ -145,7 +146,7 @@ def _signature(runtime: Runtime, artifact: BinaryIO, draft: Draft) -> Signature:
 
 
 def _rows(draft: Draft, signature: Signature) -> list[list[Value]]:
-    rows = arranged(draft.inputs or signature.inputs, draft.rows, signature)
+    rows = arranged(draft.inputs or signature.inputs, draft.rows[:MOST_SAMPLE_ROWS], signature)
     return rows or [invented(signature)]
 
 

@@ -177,41 +177,56 @@ def _limits(settings: Settings, size: int) -> Limits:
     )
 
 
+@dataclass(slots=True)
+class _Heard:
+    """What a child has said so far; each thing once, and in its order."""
+
+    verified: Verified | None = None
+    native: Native | None = None
+    compiled: Compiled | None = None
+    refused: Refused | None = None
+
+    def note(self, said: Answer | None) -> None:
+        if isinstance(said, Verified) and self.verified is None:
+            self.verified = said
+        elif isinstance(said, Native) and self.verified is not None and self.native is None:
+            self.native = said
+        elif isinstance(said, Compiled) and self.native is not None:
+            self.compiled = said
+        elif isinstance(said, Refused):
+            self.refused = said
+
+    @property
+    def is_all(self) -> bool:
+        return self.compiled is not None or self.refused is not None
+
+
 def _answers(request: Request, seconds: float) -> tuple[Verified, Native, Compiled]:
     """Run a child to its end.
 
     Compiling has as long again as all before it. When it fails, or takes the child down, the native form has been
     proven already.
     """
-    verified: Verified | None = None
-    native: Native | None = None
-    outcome: Compiled | None = None
-    refused: Refused | None = None
+    heard = _Heard()
     with ConfinedChild("ai_platform.models.prover", (request.artifact, request.compiled), threads=_THREADS) as child:
         child.start(msgspec.json.encode(msgspec.structs.replace(request, answers=child.answers_fd)), seconds)
         for line in child.lines():
             said = _understood(line)
-            if isinstance(said, Verified) and verified is None:
-                verified = said
-            elif isinstance(said, Native) and verified is not None and native is None:
-                native = said
+            heard.note(said)
+            if heard.is_all:
+                break
+            if said is not None and said is heard.native:
                 child.extend(seconds)
-            elif isinstance(said, Compiled) and native is not None:
-                outcome = said
-                break
-            elif isinstance(said, Refused):
-                refused = said
-                break
-        ending = child.end(finished=outcome is not None or refused is not None)
-    if native is None or verified is None:
-        why = _why(refused, ending, seconds)
+        ending = child.end(finished=heard.is_all)
+    if heard.verified is None or heard.native is None:
+        why = _why(heard, ending, seconds)
         log.warning("model refused", why=why, output=ending.output)
         raise ArtifactRefused(why)
-    if outcome is None:
-        why = _why(refused, ending, seconds)
+    if heard.compiled is None:
+        why = _why(heard, ending, seconds)
         log.warning("model not compiled", why=why, output=ending.output)
-        outcome = Compiled(f"compiling it failed: {why}")
-    return verified, native, outcome
+        heard.compiled = Compiled(f"compiling it failed: {why}")
+    return heard.verified, heard.native, heard.compiled
 
 
 def _understood(line: bytes) -> Answer | None:
@@ -222,13 +237,13 @@ def _understood(line: bytes) -> Answer | None:
     return said
 
 
-def _why(refused: Refused | None, ending: Ending, seconds: float) -> str:
-    if refused is not None:
-        return " ".join(refused.why.split())[:_LONGEST_SENTENCE]
-    if ending.timed_out:
+def _why(heard: _Heard, ending: Ending, seconds: float) -> str:
+    if heard.refused is not None:
+        return " ".join(heard.refused.why.split())[:_LONGEST_SENTENCE]
+    if heard.verified is None and ending.status > 0:
+        return "the process that tries models could not start; the log says why"
+    if ending.timed_out or ending.signal == "SIGXCPU":
         return f"it did not load and predict within {seconds:g} seconds (AI_PLATFORM_MODELS__PROVE_SECONDS)"
-    if ending.signal == "SIGXCPU":
-        return "it used more processor time than proving allows (AI_PLATFORM_MODELS__PROVE_SECONDS)"
     if ending.signal == "SIGKILL":
         return "the system ended it while it was tried, most likely because memory ran out"
     if ending.signal is not None:
