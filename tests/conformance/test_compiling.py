@@ -75,7 +75,7 @@ def assert_agrees(found: Compiled | Refusal, estimator: Any, rows: Rows, names: 
     fresh = [*rows, *boundary_rows(native, signature, [list(row) for row in rows[1::2]])]
     ours, theirs = native.predict(fresh), model.predict(fresh)
     if ours.probabilities is None:
-        np.testing.assert_allclose(theirs.predictions, ours.predictions, rtol=TOLERANCE, atol=TOLERANCE)  # type: ignore[arg-type]
+        np.testing.assert_allclose(theirs.predictions, ours.predictions, rtol=TOLERANCE, atol=TOLERANCE)
         return
     np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=TOLERANCE)  # type: ignore[arg-type]
     sure = margins(ours) > TOLERANCE

@@ -161,7 +161,7 @@ def _compiled(request: Request, loaded: LoadedModel, manifest: Manifest, rows: R
         limit = request.compile_bytes // 1_000_000
         return Compiled(f"it is larger than {limit} MB (AI_PLATFORM_MODELS__COMPILE_MAX_MB)", peak_bytes=peak_bytes())
     try:
-        from ai_platform.runtimes.compiling import Refusal, compile_to_onnx  # type: ignore[import-not-found]
+        from ai_platform.runtimes.compiling import Refusal, compile_to_onnx
     except ModuleNotFoundError:
         return Compiled("this platform does not compile", peak_bytes=peak_bytes())
     found = compile_to_onnx(estimator, loaded, manifest.signature, rows, largest_bytes=request.compile_bytes)
