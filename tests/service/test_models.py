@@ -91,7 +91,7 @@ def test_a_flipped_byte_in_the_local_cache_is_replaced_from_the_store(
 ) -> None:
     version = registry.find(connection, "iris", 1)
     loader(settings, connection).load(version)
-    cached = settings.artifact_cache_dir / version.sha256.hex()
+    cached = settings.artifact_cache_dir / (version.compiled_sha256 or version.sha256).hex()
     content = bytearray(cached.read_bytes())
     content[-1] ^= 1
     cached.write_bytes(content)
@@ -103,7 +103,7 @@ def test_a_link_in_the_local_cache_is_not_followed(
 ) -> None:
     version = registry.find(connection, "iris", 1)
     settings.artifact_cache_dir.mkdir(parents=True)
-    cached = settings.artifact_cache_dir / version.sha256.hex()
+    cached = settings.artifact_cache_dir / (version.compiled_sha256 or version.sha256).hex()
     cached.symlink_to(iris.files.artifact)
     loader(settings, connection).load(version)
     assert not cached.is_symlink()
