@@ -86,7 +86,9 @@ def platform(
 
 
 def _settings(servers: Servers, database_url: str, iris: Iris, folder: Path) -> Settings:
-    settings = configuration.load(database_url=database_url, redis_url=_empty_redis(servers), data_dir=folder)
+    settings = configuration.load(
+        auth="off", database_url=database_url, redis_url=_empty_redis(servers), data_dir=folder
+    )
     models = settings.models.model_copy(update={"trusted_keys_dir": iris.keys, "cache_dir": folder / "models"})
     worker = settings.worker.model_copy(update={"concurrency": 1})
     return settings.model_copy(update={"models": models, "worker": worker})

@@ -3,7 +3,8 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+import orjson
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from ai_platform.errors import NotFound
@@ -33,6 +34,12 @@ START = """SwaggerUIBundle({
 async def page() -> Response:
     """The page."""
     return Response(PAGE, media_type="text/html")
+
+
+@router.get("/openapi.json")
+async def document(request: Request) -> Response:
+    """The OpenAPI document, with the models of this moment."""
+    return Response(orjson.dumps(request.app.openapi()), media_type="application/json")
 
 
 @router.get("/docs/start.js")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ai_platform.access.limiter import Ticket
 from ai_platform.api.problems import internal, problem
 from ai_platform.errors import ExpectationFailed, HeadersTooLarge, PlatformError, UnknownHost, UrlTooLong
 from ai_platform.predictions.identity import new_id
@@ -55,7 +56,7 @@ class Envelope:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *_limits(scope)]
             elif not message.get("more_body", False):
                 complete = True
             await send(message)
@@ -99,6 +100,11 @@ class Envelope:
             raise UnknownHost("this server does not serve that host; see AI_PLATFORM_API__ALLOWED_HOSTS")
         if len(self._known_hosts) < 64:  # noqa: PLR2004  # ports vary; a caller must not grow it without end
             self._known_hosts.add(host)
+
+
+def _limits(scope: Scope) -> list[tuple[bytes, bytes]]:
+    ticket: Ticket | None = scope.get("aip_ticket")
+    return ticket.headers() if ticket is not None else []
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from ai_platform.api.accepting import accept, preference_of, send_json
 from ai_platform.api.body import read_json_body
 from ai_platform.api.envelope import App, Receive, Scope, Send
+from ai_platform.api.gate import charge, require_model
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed
 from ai_platform.models.registry import MODEL_NAME
@@ -51,12 +53,18 @@ class PredictionLane:
         elif path.endswith(("/predict", "/predict/", "/async", "/async/")) and (found := _PATH.fullmatch(path)):
             await self._answer(_target(found), scope, receive, send)
         else:
+            if scope["type"] == "http":
+                self.services.gate.admit(scope)
             await self._app(scope, receive, send)
 
     async def _answer(self, target: _Target, scope: Scope, receive: Receive, send: Send) -> None:
         scope["aip_route"] = target.route
+        gate = self.services.gate
+        gate.admit(scope)
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
+        principal = gate.authorize(scope, target.route)
+        require_model(principal, target.model or self._settings.models.default)
         body = await read_json_body(scope, receive, self._settings)
         prepared = await self.services.predictions.resolve(target.model, target.version)
         preference = preference_of(scope["headers"])
@@ -66,7 +74,7 @@ class PredictionLane:
                 later=target.later, preference=preference, version=target.version,
             )  # fmt: skip
             return
-        answered = await self.services.predictions.predict(prepared, body)
+        answered = await self.services.predictions.predict(prepared, body, partial(charge, scope))
         await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
 
 
@@ -76,7 +84,7 @@ def _target(found: re.Match[str]) -> _Target:
         raise InvalidParameter("model", "a model's name is 1 to 63 characters of a-z, 0-9, _ and -")
     if version is not None and not _VERSION.fullmatch(version):
         raise InvalidParameter("version", "a version is a number from 1")
-    route = "/predict" if model is None else "/models/{name}/predict"
+    route = ("/predict" if later else "/predict/") if model is None else "/models/{name}/predict"
     if version is not None:
         route = "/models/{name}/versions/{version}/predict"
     return _Target(model, int(version) if version else None, later, route + ("/async" if later else ""))

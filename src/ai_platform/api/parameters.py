@@ -1,8 +1,17 @@
-"""Query parameters that more than one route takes."""
+"""What more than one route reads of a request."""
 
 import math
 
+from fastapi import Request
+
+from ai_platform.access.principal import Principal
 from ai_platform.errors import InvalidParameter
+
+
+def principal_of(request: Request) -> Principal:
+    """Who calls, as the gate found it."""
+    principal: Principal = request.scope["aip_principal"]
+    return principal
 
 
 def seconds_of(name: str, given: list[str], most: float, least: float = 0.0) -> float | None:
