@@ -35,14 +35,16 @@ class Bucket:
         limit: of it.
         full_until: the theoretical arrival time: when all that was admitted will have been paid for.
         unsettled: rows that were admitted here and that Redis has not been told of.
+        unsettled_since: when the first of them was.
     """
 
-    __slots__ = ("full_until", "limit", "unsettled")
+    __slots__ = ("full_until", "limit", "unsettled", "unsettled_since")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.full_until = 0.0
         self.unsettled = 0
+        self.unsettled_since = 0.0
 
     def take(self, rows: int, now: float, share: int = 1) -> float:
         """Take rows, if there is room for them.
@@ -63,6 +65,8 @@ class Bucket:
         if wait > 1e-9:  # noqa: PLR2004  # sums of floats: a whole burst is as large as itself
             return wait
         self.full_until = max(self.full_until, now) + rows * interval
+        if not self.unsettled:
+            self.unsettled_since = now
         self.unsettled += rows
         return 0.0
 

@@ -35,7 +35,8 @@ PRESENCE_SECONDS = 1.0
 MOST_AT_ONCE = 500
 MOST_BUCKETS = 20_000
 
-# Redis' clock, in microseconds. Rows are added to each bucket whether there is room or not: they were admitted.
+# Redis' clock, in microseconds. Rows are added to each bucket whether there is room or not: they were admitted, the
+# first of them some time ago, and what a bucket drained of since then is not to be lost.
 _SETTLE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -44,11 +45,12 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 5000000)
 redis.call('PEXPIRE', KEYS[1], 10000)
 local found = {redis.call('ZCARD', KEYS[1])}
 for i = 2, #KEYS do
-    local paid = math.max(tonumber(redis.call('GET', KEYS[i]) or 0), now) + ARGV[2 * i - 2] * ARGV[2 * i - 1]
+    local rows, interval, ago = ARGV[3 * i - 4], ARGV[3 * i - 3], ARGV[3 * i - 2]
+    local paid = math.max(tonumber(redis.call('GET', KEYS[i]) or 0), now - ago) + rows * interval
     if paid > now then
         redis.call('SET', KEYS[i], string.format('%.0f', paid), 'PX', math.ceil((paid - now) / 1000) + 1000)
     end
-    found[i] = string.format('%.0f', paid - now)
+    found[i] = string.format('%.0f', math.max(paid - now, 0))
 end
 return found
 """
@@ -183,7 +185,10 @@ class Limiter:
         due = [(name, bucket) for name, bucket in self._buckets.items() if bucket.unsettled]
         if not due and time.monotonic() - self._present_at < PRESENCE_SECONDS:
             return
+        if self._present_at < 0 or self._degraded:
+            await self._settle_some([])  # connects, so that the figures to come arrive as young as they are said to be
         self._present_at = time.monotonic()
+        due = [(name, bucket) for name, bucket in self._buckets.items() if bucket.unsettled]
         for begin in range(0, max(1, len(due)), MOST_AT_ONCE):
             await self._settle_some(due[begin : begin + MOST_AT_ONCE])
         if self._degraded:
@@ -192,25 +197,33 @@ class Limiter:
             log.info("limits are shared again", processes=self._processes)
 
     async def _settle_some(self, due: list[tuple[str, Bucket]]) -> None:
-        share = self._processes if self._degraded else 1
-        # After an outage, what was used long ago is paid for: no more is told than a bucket can still owe.
-        told = [min(bucket.unsettled, math.ceil(bucket.limit.burst / share)) if self._degraded else bucket.unsettled
-                for _, bucket in due]  # fmt: skip
         keys = [f"{KEY_PREFIX}limit:processes", *(f"{KEY_PREFIX}limit:{name}" for name, _ in due)]
         arguments: list[str | int | float] = [self._me]
-        for (_, bucket), rows in zip(due, told, strict=True):
-            bucket.unsettled -= bucket.unsettled if self._degraded else rows
-            arguments += [rows, bucket.limit.interval * 1e6]
+        told = []
+        now = time.monotonic()
+        for _, bucket in due:
+            rows, since = self._telling(bucket), bucket.unsettled_since
+            told.append((bucket, rows, since))
+            arguments += [rows, bucket.limit.interval * 1e6, int((now - since) * 1e6)]
+            bucket.unsettled = 0
         try:
             found = await self._settle_script(keys=keys, args=arguments)
         except BaseException:
-            for (_, bucket), rows in zip(due, told, strict=True):
+            for bucket, rows, since in told:
                 bucket.unsettled += rows
+                bucket.unsettled_since = since
             raise
-        now = time.monotonic()
+        answered = now + (time.monotonic() - now) / 2  # about when Redis looked at its clock
         self._processes = max(1, int(found[0]))
         for (_, bucket), ahead in zip(due, found[1:], strict=True):
-            bucket.full_until = now + int(ahead) / 1e6 + bucket.unsettled * bucket.limit.interval
+            bucket.full_until = answered + int(ahead) / 1e6 + bucket.unsettled * bucket.limit.interval
+
+    def _telling(self, bucket: Bucket) -> int:
+        """Rows to tell Redis of: after an outage no more than can still be owed, as the rest was paid for meanwhile."""
+        if not self._degraded:
+            return bucket.unsettled
+        bucket.unsettled_since = time.monotonic()
+        return min(bucket.unsettled, math.ceil(bucket.limit.burst / self._processes))
 
     def _degrade(self, error: Exception) -> None:
         if not self._degraded:

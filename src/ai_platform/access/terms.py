@@ -9,8 +9,8 @@ from ai_platform.access.principal import SCOPES
 from ai_platform.errors import InputFault, InvalidInput
 
 LONGEST_LIFE_SECONDS = 10 * 365 * 86_400
-_OWNER = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"
-_MODEL = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_OWNER = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}\Z"
+_MODEL = r"^[a-z0-9][a-z0-9_-]{0,62}\Z"
 
 # What each field must be; said instead of the value that was sent.
 FIELDS = {
