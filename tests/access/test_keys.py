@@ -154,7 +154,7 @@ def test_keys_are_used_for_a_while_without_postgresql_and_then_nobody_is_judged(
         ring.authenticate(text.encode())
     ring.refresh()
     assert ring.authenticate(text.encode()).owner == "somebody"
-    ring._read_at = (ring._read_at or 0) - 0.06
+    ring._usable_until -= 0.06
     with pytest.raises(KeysUnavailable):
         ring.authenticate(text.encode())
     ring.start()

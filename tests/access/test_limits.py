@@ -20,7 +20,7 @@ from ai_platform.storage.redis import async_client
 from harness import SAMPLE
 
 RATE, BURST = 40, 20
-SECONDS = float(os.environ.get("LIMIT_SECONDS", "3"))
+SECONDS = float(os.environ.get("LIMIT_SECONDS", "2"))
 Story = Callable[[Limiter, Limiter], Awaitable[None]]
 CALLER = Principal("somebody", "somebody", frozenset(), limit=Limit(200, 50))
 
@@ -88,7 +88,6 @@ def pair(settings: Settings) -> Callable[[Story], None]:
 
 def admitted(limiter: Limiter, rows: int = 1, caller: Principal = CALLER) -> bool:
     ticket = limiter.admit(caller, None)
-    assert ticket is not None
     try:
         ticket.take(rows)
     except RateLimited:
@@ -110,7 +109,7 @@ def test_two_processes_together_keep_to_one_limit(
 ) -> None:
     async def story(one: Limiter, two: Limiter) -> None:
         begun = time.monotonic()
-        count = await offered((one, two), 1.5)
+        count = await offered((one, two), 1.0)
         allowed = 50 + 200 * (time.monotonic() - begun)
         assert abs(count - allowed) <= 0.05 * allowed + 200 * SETTLE_SECONDS
 
@@ -178,7 +177,6 @@ def test_a_limit_by_address_counts_all_keys_of_it_together(settings: Settings) -
         for address, expected in (("10.0.0.1", [True] * 3 + [False]), ("10.0.0.2", [True])):
             for outcome in expected:
                 ticket = limiter.admit(caller, (address, 1))
-                assert ticket is not None
                 try:
                     ticket.take(1)
                 except RateLimited:

@@ -109,7 +109,7 @@ class Limiter:
 
     def __init__(self, settings: Settings, client: Callable[[Settings], redis.asyncio.Redis]) -> None:
         access = settings.access
-        self._per_address = limit_of(access.address_rows_a_second, access.address_burst_rows)
+        self.per_address = limit_of(access.address_rows_a_second, access.address_burst_rows)
         self._pause = settings.redis.breaker_seconds
         self._redis = client(settings)
         self._settle_script = self._redis.register_script(_SETTLE)
@@ -133,19 +133,19 @@ class Limiter:
                 await self._task
         await self._redis.aclose()
 
-    def admit(self, principal: Principal, client: tuple[str, int] | None) -> Ticket | None:
-        """The buckets that this caller's request takes from; None when no limit applies.
+    def admit(self, principal: Principal, client: tuple[str, int] | None) -> Ticket:
+        """The buckets that this caller's request takes from; none when no limit applies.
 
         Args:
             principal: who calls.
             client: the address and port that they call from, if it is known.
         """
         taking = []
-        if self._per_address is not None and client is not None:
-            taking.append(("address", self._bucket(f"address:{client[0]}", self._per_address)))
+        if self.per_address is not None and client is not None:
+            taking.append(("address", self._bucket(f"address:{client[0]}", self.per_address)))
         if principal.limit is not None:
             taking.append(("key", self._bucket(f"key:{principal.key_id}", principal.limit)))
-        return Ticket(taking, self._processes if self._degraded else 1) if taking else None
+        return Ticket(taking, self._processes if self._degraded else 1)
 
     def _bucket(self, name: str, limit: Limit) -> Bucket:
         bucket = self._buckets.get(name)

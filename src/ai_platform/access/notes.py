@@ -21,12 +21,12 @@ class Notes:
     """Collected by requests on the event loop, written by the keyring's thread; each thing at most once a minute."""
 
     def __init__(self) -> None:
-        self._used: set[str] = set()
-        self._written: dict[str, float] = {}
+        self._used: set[str | None] = set()
+        self._written: dict[str | None, float] = {}
         self._refused: deque[dict[str, Any]] = deque()
         self._noted: dict[tuple[str, str], float] = {}
 
-    def use(self, key_id: str) -> None:
+    def use(self, key_id: str | None) -> None:
         """A key was used."""
         self._used.add(key_id)
 

@@ -65,20 +65,19 @@ class Gate:
             KeysUnavailable: no key can be checked now.
             RateLimited: the key, or the address, has sent as many rows as it may.
         """
-        if scope["query_string"] or b"aip_" in scope["raw_path"] or b"%" in scope["raw_path"]:
+        if scope["query_string"] or b"aip" in scope["raw_path"] or b"%" in scope["raw_path"]:
             _refuse_key_in_url(scope)
+        is_open = scope["path"] in OPEN
         if self._keyring is None:
             principal = ANYBODY
-        elif scope["path"] in OPEN:
+        elif is_open:
             principal = self._known(scope)
         else:
             principal = self._keyring.authenticate(_key_of(scope["headers"]))
         scope["aip_principal"] = principal
-        if scope["path"] not in OPEN:
-            ticket = self._limiter.admit(principal, scope["client"])
-            if ticket is not None:
-                scope["aip_ticket"] = ticket
-                ticket.take(1)
+        if not is_open and (principal.limit is not None or self._limiter.per_address is not None):
+            ticket = scope["aip_ticket"] = self._limiter.admit(principal, scope["client"])
+            ticket.take(1)
         return principal
 
     def authorize(self, scope: Scope, route: str) -> Principal:
@@ -151,10 +150,9 @@ def _key_of(headers: list[tuple[bytes, bytes]]) -> bytes | None:
     found = None
     for name, value in headers:
         if name == b"authorization":
-            kind, _, text = value.partition(b" ")
-            if kind.lower() != b"bearer":
+            if value[:7].lower() != b"bearer ":
                 continue
-            text = text.strip()
+            text = value[7:].strip()
         elif name == b"x-api-key":
             text = value.strip()
         else:
