@@ -40,6 +40,13 @@ bench-model-memory: $(VENV)/.dev ## memory of proving and loading models of 200 
 bench-job-cost: $(VENV)/.dev ## what a job costs, part by part (a minute; writes docs/benchmarks/job-cost.md)
 	@$(BIN)/python benchmarks/job_cost.py
 
+.PHONY: bench-auth limits
+bench-auth: $(VENV)/.dev ## what authentication costs a prediction (2 minutes; writes docs/benchmarks/auth.md)
+	@$(BIN)/python benchmarks/auth.py $(ARGS)
+
+limits: $(VENV)/.dev ## ten times a rate limit for 30 s, to one process and to two
+	@LIMIT_SECONDS=30 exec $(BIN)/pytest -s tests/access/test_limits.py -k ten_times $(ARGS)
+
 state-machine: $(VENV)/.dev ## the jobs' state machine on real PostgreSQL, 500 runs of 50 steps
 	@STATE_MACHINE_RUNS=500 exec $(BIN)/pytest tests/jobs/test_state_machine.py $(ARGS)
 

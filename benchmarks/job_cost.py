@@ -209,7 +209,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, running_servers(durable=True) as servers:
         folder = Path(name)
         iris = train_iris(folder / "iris")
-        settings = configuration.load(database_url=servers.postgres_url, redis_url=servers.redis_url, data_dir=folder)
+        settings = configuration.load(
+            auth="off", database_url=servers.postgres_url, redis_url=servers.redis_url, data_dir=folder
+        )
         models = settings.models.model_copy(update={"trusted_keys_dir": iris.keys})
         settings = settings.model_copy(update={"models": models})
         migrate(settings)

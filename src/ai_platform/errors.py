@@ -145,6 +145,42 @@ class RequestTimedOut(PlatformError):
     code = "request_timed_out"
 
 
+class Unauthenticated(PlatformError):
+    """The request carries no valid API key: none, or one that is unknown, has expired or was revoked."""
+
+    code = "unauthenticated"
+
+
+class KeyInUrl(PlatformError):
+    """The URL holds an API key, where logs and histories would keep it."""
+
+    code = "key_in_url"
+
+
+class Forbidden(PlatformError):
+    """The key is valid, and does not give this right."""
+
+    code = "forbidden"
+
+
+class KeysUnavailable(PlatformError):
+    """Nobody's key can be checked: PostgreSQL has been away for longer than the keys read last may be used."""
+
+    code = "keys_unavailable"
+
+
+class KeyNotFound(PlatformError):
+    """No API key has that id."""
+
+    code = "key_not_found"
+
+
+class KeyNotActive(PlatformError):
+    """The API key has expired or was revoked, so it cannot be rotated."""
+
+    code = "key_not_active"
+
+
 class ModelNotFound(PlatformError):
     """No published model, or no version of it, has that name."""
 
@@ -241,6 +277,12 @@ class TooManyJobs(Overloaded):
     """The owner has as many queued jobs as one may have."""
 
     code = "too_many_jobs"
+
+
+class RateLimited(Overloaded):
+    """The key, or the address, has sent as many rows as it may for now."""
+
+    code = "rate_limited"
 
 
 class QueueFull(Overloaded):

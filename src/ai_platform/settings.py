@@ -19,7 +19,7 @@ EXAMPLES = frozenset({
     "default", "demo", "example", "guest", "insecure", "letmein", "none", "pass", "passw0rd", "password", "password123",
     "postgres", "qwerty", "redis", "root", "secret", "test", "todo", "your-password", "your_password", "yourpassword",
 })  # fmt: skip
-SECRETS = ("database_url", "database_password", "redis_url", "redis_password")
+SECRETS = ("database_url", "database_password", "redis_url", "redis_password", "admin_key")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 # As a browser writes it. There is no `*`: whose pages may call is named.
@@ -34,7 +34,9 @@ class _Group(BaseModel):
 class ApiSettings(_Group):
     """The HTTP face."""
 
-    host: str = Field("127.0.0.1", description="address to listen on; loopback, because a trial has no authentication")
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; anything but loopback needs `AI_PLATFORM_AUTH=on`"
+    )
     port: Port = Field(8000, description="port to listen on, as in the quickstart")
     allowed_hosts: list[str] = Field(
         ["localhost", "127.0.0.1", "[::1]"],
@@ -50,6 +52,32 @@ class ApiSettings(_Group):
         256, ge=1, description="predictions that may wait for a thread in one process; beyond it 503 is answered"
     )
     drain_seconds: Seconds = Field(5.0, description="seconds that open requests have to finish after SIGTERM")
+    trusted_proxies: list[str] = Field(
+        [], description="addresses or networks whose X-Forwarded-For is believed (JSON list); none by default"
+    )
+
+
+class AccessSettings(_Group):
+    """Who may call, and how much."""
+
+    refresh_seconds: float = Field(
+        2.0, gt=0, le=4, description="seconds between two looks at the keys, so that a revocation acts within 5 s"
+    )
+    stale_seconds: Seconds = Field(
+        600.0, description="seconds for which the keys read last are used while PostgreSQL is away; then 503"
+    )
+    key_rows_a_second: float = Field(
+        0.0, ge=0, description="rows a second that a key may send, unless it has a limit of its own; 0 for no limit"
+    )
+    key_burst_rows: int = Field(
+        0, ge=0, description="rows that a key may send at once after a pause; 0 for one second's worth"
+    )
+    address_rows_a_second: float = Field(
+        0.0, ge=0, description="rows a second that may come from one address, whatever its keys; 0 for no limit"
+    )
+    address_burst_rows: int = Field(
+        0, ge=0, description="rows that may come from one address at once after a pause; 0 for one second's worth"
+    )
 
 
 class LimitSettings(_Group):
@@ -195,10 +223,20 @@ class Settings(BaseSettings):
     database_password: SecretStr | None = Field(None, description="password for a `database_url` that holds none")
     redis_url: SecretStr | None = Field(None, description="`redis://host:port/0`; when given, `up` starts no Valkey")
     redis_password: SecretStr | None = Field(None, description="password for a `redis_url` that holds none")
+    auth: Literal["on", "off"] = Field(
+        "on", description="whether callers need a key; `up` and the compose stack turn it off, on loopback alone"
+    )
+    bind: str | None = Field(
+        None, description="address at which a gateway publishes the API; default: `api.host`. `auth` guards it"
+    )
+    admin_key: SecretStr | None = Field(
+        None, description="text of a first key with every scope, which `migrate` takes on; `keys generate` makes one"
+    )
     failpoints_dir: Path | None = Field(
         None, description="for tests of crashes alone: folder in which failpoints are armed; leave it unset"
     )
     api: ApiSettings = Field(default_factory=ApiSettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)

@@ -81,8 +81,9 @@ class Rig(Platform):
         self.armed = folder / "failpoints"
         self.armed.mkdir(parents=True)
         settings = configuration.load(
-            database_url=self.postgres.url, redis_url=self.valkey.url, data_dir=folder, failpoints_dir=self.armed
-        )
+            auth="off", database_url=self.postgres.url, redis_url=self.valkey.url, data_dir=folder,
+            failpoints_dir=self.armed,
+        )  # fmt: skip
         groups = {
             "models": {"trusted_keys_dir": iris.keys, "cache_dir": folder / "models"},
             "worker": {"concurrency": 2},

@@ -156,7 +156,7 @@ def test_up_trains_and_predicts_both_ways(platform: Platform) -> None:
 
 def test_up_says_first_that_it_is_open_to_this_machine_only_and_how_to_predict(platform: Platform) -> None:
     said = platform.said()
-    assert "no authentication yet, and listens on loopback" in said.splitlines()[0]
+    assert "authentication is off, and it listens on loopback" in said.splitlines()[0]
     assert f"curl -X POST http://localhost:{platform.port}/predict/" in said
     assert "\x1b[" not in said
 

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
@@ -35,6 +36,12 @@ async def page(request: Request) -> Response:
     """The page."""
     request.scope[security_headers.KEY] = security_headers.PAGE
     return Response(PAGE, media_type="text/html")
+
+
+@router.get("/openapi.json")
+async def document(request: Request) -> Response:
+    """The OpenAPI document, with the models of this moment."""
+    return Response(orjson.dumps(request.app.openapi()), media_type="application/json")
 
 
 @router.get("/docs/start.js")

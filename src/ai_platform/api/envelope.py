@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ai_platform.access.limiter import Ticket
 from ai_platform.api import security_headers
 from ai_platform.api.problems import internal, problem
 from ai_platform.errors import ExpectationFailed, PlatformError, UnknownHost
@@ -57,7 +58,8 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = scope.get(security_headers.KEY, security_headers.API)
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *given]
+                own = (b"x-request-id", request_id)
+                message["headers"] = [*message.get("headers", ()), own, *_limits(scope), *given]
             elif not message.get("more_body", False):
                 complete = True
             await send(message)
@@ -106,6 +108,11 @@ def _count(scope: Scope, status: int, seconds: float) -> None:
     route = scope.get("aip_route") or getattr(scope.get("route"), "path", UNMATCHED)
     REQUESTS.labels(route, scope["method"] if route != UNMATCHED else "", str(status or 499)).inc()
     REQUEST_SECONDS.labels(route).observe(seconds)
+
+
+def _limits(scope: Scope) -> list[tuple[bytes, bytes]]:
+    ticket: Ticket | None = scope.get("aip_ticket")
+    return ticket.headers() if ticket is not None else []
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -11,11 +11,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from ai_platform.api.accepting import accepted_body, idempotency_key_of
-from ai_platform.api.parameters import seconds_of
+from ai_platform.api.gate import require_model
+from ai_platform.api.parameters import principal_of, seconds_of
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidHeader, InvalidParameter, JobNotFound, PlatformError
 from ai_platform.jobs.following import stages, wait_for_end
-from ai_platform.jobs.job import ANONYMOUS, FINAL, Job, as_body
+from ai_platform.jobs.job import FINAL, Job, as_body
 from ai_platform.models.registry import MODEL_NAME
 
 router = APIRouter(tags=["jobs"])
@@ -40,7 +41,7 @@ async def list_jobs(request: Request) -> Response:
     """
     services: Services = request.app.state.services
     asked = _page_parameters(request, services.settings.limits.page)
-    page = await services.jobs.page(ANONYMOUS, **asked)
+    page = await services.jobs.page(principal_of(request).owner, **asked)
     following = None
     if page.next is not None:
         kept = {name: value for name, value in request.query_params.items() if name != "cursor"}
@@ -58,7 +59,8 @@ async def read_job(request: Request, job_id: str) -> Response:
     """
     services: Services = request.app.state.services
     seconds = seconds_of("wait", request.query_params.getlist("wait"), services.settings.limits.wait_seconds) or 0.0
-    return _json(as_body(await wait_for_end(services.jobs, services.watcher, _id(job_id), ANONYMOUS, seconds)))
+    owner = principal_of(request).owner
+    return _json(as_body(await wait_for_end(services.jobs, services.watcher, _id(job_id), owner, seconds)))
 
 
 @router.get("/jobs/{job_id}/events", summary="A job's changes, as they come")
@@ -71,12 +73,13 @@ async def follow_job(request: Request, job_id: str) -> Response:
     """
     services: Services = request.app.state.services
     after = _last_event(request)
-    job = await services.jobs.read(_id(job_id), ANONYMOUS)
+    owner = principal_of(request).owner
+    job = await services.jobs.read(_id(job_id), owner)
     if job.final and job.stage <= after:
         return Response(status_code=204)  # tells an EventSource not to come back
     longest = services.settings.limits.stream_seconds
     services.watcher.require_room()
-    seen = stages(services.jobs, services.watcher, job, owner=ANONYMOUS, after=after, seconds=longest)
+    seen = stages(services.jobs, services.watcher, job, owner=owner, after=after, seconds=longest)
     return StreamingResponse(_events(seen), media_type="text/event-stream", headers=_STREAM)
 
 
@@ -89,7 +92,7 @@ async def cancel_job(request: Request, job_id: str) -> Response:
         JobAlreadyFinished: it is final already.
     """
     services: Services = request.app.state.services
-    return _json(as_body(await services.jobs.cancel(_id(job_id), ANONYMOUS)))
+    return _json(as_body(await services.jobs.cancel(_id(job_id), principal_of(request).owner)))
 
 
 @router.post("/jobs/{job_id}/retry", summary="Run an ended job again, as a new one", status_code=202)
@@ -99,11 +102,14 @@ async def retry_job(request: Request, job_id: str) -> Response:
     Raises:
         JobNotFound: the caller has no such job.
         JobNotRetryable: it succeeded, or has not ended.
+        Forbidden: the key may not use its model.
     """
     services: Services = request.app.state.services
     key = idempotency_key_of(request.scope["headers"])
-    row = await services.jobs.with_input(_id(job_id), ANONYMOUS)
-    accepted = await services.acceptance.retry(row, key)
+    principal = principal_of(request)
+    row = await services.jobs.with_input(_id(job_id), principal.owner)
+    require_model(principal, row["model"])
+    accepted = await services.acceptance.retry(row, key, principal.waiting_jobs)
     answer = _json({**accepted_body(accepted), "retry_of": job_id.lower()}, 202)
     answer.headers["location"] = f"/jobs/{accepted.id}"
     if accepted.replayed:

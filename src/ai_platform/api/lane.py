@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from ai_platform.api.accepting import accept, idempotency_key_of, preference_of, send_json
 from ai_platform.api.body import read_json_body
 from ai_platform.api.envelope import App, Receive, Scope, Send
+from ai_platform.api.gate import charge, require_model
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed
 from ai_platform.models.aliases import ALIAS_NAME, PRODUCTION
@@ -57,12 +59,18 @@ class PredictionLane:
         elif path.endswith(("/predict", "/predict/", "/async", "/async/")) and (found := _PATH.fullmatch(path)):
             await self._answer(_target(found), scope, receive, send)
         else:
+            if scope["type"] == "http":
+                self.services.gate.admit(scope)
             await self._app(scope, receive, send)
 
     async def _answer(self, target: _Target, scope: Scope, receive: Receive, send: Send) -> None:
         scope["aip_route"] = target.route
+        gate = self.services.gate
+        gate.admit(scope)
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
+        principal = gate.authorize(scope, target.route)
+        require_model(principal, target.model or self._settings.models.default)
         body = await read_json_body(scope, receive, self._settings)
         prepared = await self._resolve(target, scope)
         preference = preference_of(scope["headers"])
@@ -73,7 +81,7 @@ class PredictionLane:
             )  # fmt: skip
             return
         idempotency_key_of(scope["headers"])  # of no use here, but one that is malformed was meant for something
-        answered = await self.services.predictions.predict(prepared, body)
+        answered = await self.services.predictions.predict(prepared, body, partial(charge, scope))
         await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
 
     async def _resolve(self, target: _Target, scope: Scope) -> PreparedModel:
@@ -96,7 +104,7 @@ def _target(found: re.Match[str]) -> _Target:
         raise InvalidParameter("version", "a version is a number from 1")
     if alias is not None and not ALIAS_NAME.fullmatch(alias):
         raise InvalidParameter("alias", "an alias is 1 to 63 characters of a-z, 0-9, _ and -, the first a letter")
-    route = "/predict" if model is None else "/models/{name}/predict"
+    route = ("/predict" if later else "/predict/") if model is None else "/models/{name}/predict"
     if version is not None:
         route = "/models/{name}/versions/{version}/predict"
     elif alias is not None:

@@ -13,10 +13,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from ai_platform.api.body import read_json_body
+from ai_platform.api.gate import require_model
+from ai_platform.api.parameters import principal_of
 from ai_platform.api.services import Services
 from ai_platform.api.uploading import take
 from ai_platform.errors import InputFault, InvalidInput, InvalidParameter, Overloaded
-from ai_platform.jobs.job import ANONYMOUS
 from ai_platform.models import aliases, publishing, registry, uploads
 from ai_platform.models.aliases import PRODUCTION, Target
 from ai_platform.models.describing import alias_body, model_body, version_body
@@ -106,14 +107,16 @@ async def body_of(request: Request) -> Any:
 Document = Annotated[Any, Depends(body_of)]
 
 
-def name_of(name: str) -> str:
-    """A model's name from the path.
+def name_of(request: Request, name: str) -> str:
+    """A model's name from the path, if the caller may use that model.
 
     Raises:
         InvalidParameter: it is not of its form.
+        Forbidden: the caller's key names other models.
     """
     if not registry.MODEL_NAME.fullmatch(name):
         raise InvalidParameter("name", "a model's name is 1 to 63 characters of a-z, 0-9, _ and -")
+    require_model(principal_of(request), name)
     return name
 
 
@@ -135,10 +138,12 @@ Number = Annotated[int, Depends(version_of)]
 
 @router.get("/models", summary="All models")
 def list_models(request: Request) -> Response:
-    """Each model with what its aliases name."""
+    """Each model that the caller may use, with what its aliases name."""
+    may_use = principal_of(request).may_use
     with _connection(request) as connection:
         known = aliases.everything(connection)
-        return _json({"models": [model_body(record, known) for record in registry.models(connection)]})
+        records = [record for record in registry.models(connection) if may_use(record.name)]
+    return _json({"models": [model_body(record, known) for record in records]})
 
 
 @router.get("/models/{name}", summary="A model with its versions")
@@ -367,8 +372,8 @@ def _connection(request: Request) -> BoundedConnection:
     return postgres.connect(_services(request).settings, "api-models")
 
 
-def _caller(_request: Request) -> str:
-    return ANONYMOUS
+def _caller(request: Request) -> str:
+    return principal_of(request).owner
 
 
 def _parts(request: Request, sha256: bytes) -> Iterator[bytes]:

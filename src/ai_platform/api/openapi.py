@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ai_platform.api import openapi_models
+from ai_platform.api import openapi_access, openapi_models
 from ai_platform.api.accepting import SHORTEST_LIFETIME
 from ai_platform.api.jobs import STATES
 from ai_platform.api.problems import CONTENT_TYPE
@@ -144,16 +144,19 @@ def describe(app: FastAPI) -> Json:
     document["info"]["summary"] = "Machine-learning predictions: synchronous, or durable as jobs."
     schemas = document.setdefault("components", {})["schemas"] = {
         "Problem": _PROBLEM, "Result": _RESULT, "Accepted": _ACCEPTED, "Job": _JOB, "Page": _PAGE, "Status": _SEEN,
+        **openapi_access.SCHEMAS,
     }  # fmt: skip
     for model in prepared:
         schemas[f"Input_{model.served.name}"] = input_schema(model.served.manifest.signature)
     settings = app.state.settings
     _complete_routes(document["paths"], settings)
     openapi_models.complete(document["paths"], schemas)
+    openapi_access.complete_keys(document["paths"], settings.limits.page)
     document["paths"] = {**_lane_paths(prepared, settings), **document["paths"]}
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["responses"] = {**_problems(*_TO_ANYTHING), **operation["responses"]}
+    openapi_access.secure(document)
     return document
 
 

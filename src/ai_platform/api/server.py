@@ -6,6 +6,7 @@ import resource
 import uvicorn
 
 from ai_platform import failpoints
+from ai_platform.access.exposure import require_protected
 from ai_platform.api.app import create
 from ai_platform.api.protocol import bounded
 from ai_platform.settings import Settings
@@ -16,7 +17,12 @@ OTHER_FILES = 512
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM; open requests then have `api.drain_seconds` to finish."""
+    """Serve until SIGTERM; open requests then have `api.drain_seconds` to finish.
+
+    Raises:
+        InvalidSettings: without authentication, it would answer to other machines.
+    """
+    require_protected(settings)
     configure_logging(settings.log, "api")
     failpoints.configure(settings.failpoints_dir)
     _allow_files(settings.limits.connections + OTHER_FILES)
@@ -43,6 +49,8 @@ def configuration(settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=bool(settings.api.trusted_proxies),
+        forwarded_allow_ips=settings.api.trusted_proxies,
         timeout_graceful_shutdown=math.ceil(settings.api.drain_seconds),
         lifespan="on",
     )

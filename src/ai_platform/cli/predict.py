@@ -26,12 +26,19 @@ errors = Console(stderr=True, highlight=False)
 CHUNK_ROWS = 500
 SHOWN_ROWS = 20
 ANSWER_SECONDS = 60
+FORBIDDEN = 403
+# Of columns whose type nobody may tell: what looks like a number is one.
+GUESS = "number"
 
 
 class PredictionRefused(PlatformError):
     """The platform answered with problem details; the detail says what it said."""
 
     code = "prediction_refused"
+
+
+class PredictionForbidden(PredictionRefused):
+    """The key does not give the right to ask this."""
 
 
 @app.command()
@@ -78,7 +85,13 @@ class _Caller:
             self._headers["Authorization"] = f"Bearer {api_key}"
 
     def types(self, name: str) -> dict[str, str]:
-        """Type of each input of what `production` names."""
+        """Type of each input of what `production` names; none where the key may predict and not read models."""
+        try:
+            return self._types(name)
+        except PredictionForbidden:
+            return {}
+
+    def _types(self, name: str) -> dict[str, str]:
         named = {alias["name"]: alias for alias in self.call("GET", f"/models/{name}/aliases")["aliases"]}
         if "production" not in named:
             raise PredictionRefused(f"production of model {name!r} names no version; promote one")
@@ -99,7 +112,8 @@ class _Caller:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except urllib.error.HTTPError as refusal:
-            raise PredictionRefused(_sentence(refusal)) from None
+            kind = PredictionForbidden if refusal.code == FORBIDDEN else PredictionRefused
+            raise kind(_sentence(refusal)) from None
         except OSError as error:
             raise PredictionRefused(f"{self._address} does not answer ({error}); is the platform up?") from None
 
@@ -120,8 +134,9 @@ def _predicted(
         bar = progress.add_task(f"predicting with {name}", total=len(rows))
         given = iter(rows)
         while chunk := list(islice(given, CHUNK_ROWS)):
+            columns = types or dict.fromkeys(chunk[0], GUESS)
             instances = [
-                {feature: _value(row[feature], kind) for feature, kind in types.items() if row.get(feature) is not None}
+                {name: _value(row[name], kind) for name, kind in columns.items() if row.get(name) is not None}
                 for row in chunk
             ]
             answer = caller.call("POST", f"/models/{name}/predict", {"instances": instances})

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -95,8 +96,13 @@ class PredictionService:
         except (ArtifactRefused, StorageUnavailable) as error:
             raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now") from error
 
-    async def predict(self, prepared: PreparedModel, body: bytes) -> Answer:
+    async def predict(self, prepared: PreparedModel, body: bytes, charge: Callable[[int], None]) -> Answer:
         """Answer one body.
+
+        Args:
+            prepared: the version that answers.
+            body: the request's body.
+            charge: called with the number of rows before anything is computed; what it raises refuses them.
 
         Raises:
             InvalidJson: the body is not strict JSON.
@@ -105,6 +111,7 @@ class PredictionService:
             Overloaded: too many predictions of costly models wait already.
         """
         instances = prepared.decoder.decode(body)
+        charge(len(instances.rows))
         if self._cache.bypasses(prepared):
             CACHE.labels("bypass").inc()
             encoded = await self._run(prepared, instances)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from ai_platform.telemetry import logger
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -47,12 +47,10 @@ BEGIN
         GRANT SELECT, INSERT, UPDATE (created_at) ON models TO aip_api;
         GRANT SELECT, INSERT, UPDATE (deleted_at, deleted_by) ON model_versions TO aip_api;
         GRANT SELECT, INSERT, UPDATE, DELETE ON aliases, alias_targets TO aip_api;
-        GRANT SELECT, INSERT, UPDATE (size), DELETE ON artifacts TO aip_api;
+        GRANT SELECT, INSERT, UPDATE (size, created_at), DELETE ON artifacts TO aip_api;
         GRANT SELECT, INSERT, DELETE ON artifact_chunks TO aip_api;
         GRANT SELECT, INSERT ON audit_log TO aip_api;
-        IF to_regclass('api_keys') IS NOT NULL THEN
-            GRANT SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at, revoked_by) ON api_keys TO aip_api;
-        END IF;
+        GRANT SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at, revoked_by) ON api_keys TO aip_api;
     END IF;
 
     IF 'aip_worker' = ANY(there) THEN
@@ -61,7 +59,8 @@ BEGIN
             error_code, error_detail, started_at, finished_at) ON jobs TO aip_worker;
         GRANT SELECT, DELETE, UPDATE (expires_at) ON idempotency_keys TO aip_worker;
         GRANT SELECT, INSERT, UPDATE, DELETE ON workers TO aip_worker;
-        GRANT SELECT ON models, model_versions, aliases, alias_targets, artifacts, artifact_chunks TO aip_worker;
+        GRANT SELECT ON models, model_versions, aliases, alias_targets, artifact_chunks TO aip_worker;
+        GRANT SELECT, DELETE ON artifacts TO aip_worker;
     END IF;
 
     IF 'aip_readonly' = ANY(there) THEN
