@@ -54,6 +54,19 @@ def test_a_key_is_made_used_rotated_and_revoked_on_every_process_within_five_sec
     assert time.monotonic() - begun < 5
 
 
+def test_an_open_stream_ends_when_its_key_does(guarded: Guarded) -> None:
+    made = guarded.call("POST", "/keys", "admin", json={"owner": "dora", "scopes": ["predict", "jobs"]}).json()
+    job = guarded.call("POST", "/predict/async", made["key"], json=SAMPLE).json()["id"]
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    with guarded.client.stream("GET", f"/jobs/{job}/events", headers=headers) as answer:
+        lines = answer.iter_lines()
+        assert next(line for line in lines if line.startswith("event")) == "event: queued"
+        other = guarded.call("POST", "/keys", "admin", json={"owner": "dora", "scopes": ["jobs"]}).json()
+        guarded.call("DELETE", f"/keys/{made['id']}", "admin", client=guarded.platforms[0].client)
+        guarded.call("POST", f"/jobs/{job}/cancel", other["key"])
+        assert [line for line in lines if line.startswith("event")] == []
+
+
 def test_a_list_of_keys_holds_no_secret(guarded: Guarded) -> None:
     answer = guarded.call("GET", "/keys", "admin")
     assert answer.status_code == 200

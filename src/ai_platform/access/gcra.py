@@ -1,5 +1,6 @@
 """The generic cell rate algorithm (ITU-T I.371, annex A) for rows: one number a bucket, when its debt is paid."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -33,15 +34,17 @@ class Bucket:
 
     Attributes:
         limit: of it.
+        policy: the limit as the header RateLimit-Policy says it.
         full_until: the theoretical arrival time: when all that was admitted will have been paid for.
         unsettled: rows that were admitted here and that Redis has not been told of.
         unsettled_since: when the first of them was.
     """
 
-    __slots__ = ("full_until", "limit", "unsettled", "unsettled_since")
+    __slots__ = ("full_until", "limit", "policy", "unsettled", "unsettled_since")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
+        self.policy = f"q={limit.burst};w={math.ceil(limit.burst * limit.interval)}"
         self.full_until = 0.0
         self.unsettled = 0
         self.unsettled_since = 0.0

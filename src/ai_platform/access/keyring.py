@@ -106,6 +106,11 @@ class Keyring:
             return principal
         raise refused(_reason(text, held))
 
+    def is_valid(self, key_id: str | None) -> bool:
+        """Whether a key that was accepted would be accepted still: for answers that take long."""
+        held = self._held.get((key_id or "").encode())
+        return held is not None and time.monotonic() < held.ends
+
     def refresh(self) -> None:
         """Read all keys once.
 
@@ -117,6 +122,8 @@ class Keyring:
             with self.connection() as connection:
                 rows = connection.execute(_READ).fetchall()
             self._held = {row["id"].encode(): self._hold(row, begun) for row in rows}
+            if not self._usable_until and not any(held.ends for held in self._held.values()):
+                log.warning("no key is valid; make one with `ai-platform keys create --admin`")
             self._usable_until = begun + self._access.stale_seconds
 
     def _hold(self, row: dict[str, Any], now: float) -> _Held:

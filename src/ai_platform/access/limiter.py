@@ -90,9 +90,8 @@ class Ticket:
         now = time.monotonic()
         policies, left = [], []
         for whose, bucket in self._taking:
-            limit = bucket.limit
-            policies.append(f'"{whose}";q={limit.burst};w={math.ceil(limit.burst * limit.interval)}')
-            left.append(f'"{whose}";r={bucket.left(now)};t={math.ceil(max(0.0, bucket.full_until - now))}')
+            policies.append(f'"{whose}";{bucket.policy}')
+            left.append(f'"{whose}";r={bucket.left(now)};t={max(0, math.ceil(bucket.full_until - now))}')
         return [
             (b"ratelimit-policy", ", ".join(policies).encode("ascii")),
             (b"ratelimit", ", ".join(left).encode("ascii")),

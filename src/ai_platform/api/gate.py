@@ -119,6 +119,10 @@ class Gate:
             raise Forbidden(_why(principal, needed))
         return principal
 
+    def still_admits(self, principal: Principal) -> bool:
+        """Whether a caller who was let in would be let in still."""
+        return self._keyring is None or self._keyring.is_valid(principal.key_id)
+
     def note_refusal(self, principal: Principal, action: str, scope: str, why: str = "scope") -> None:
         """Have a refusal written to the audit log, if it is one of those that belong there."""
         if self._keyring is not None and scope in AUDITED:

@@ -2,7 +2,8 @@
 
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -73,14 +74,16 @@ async def follow_job(request: Request, job_id: str) -> Response:
     """
     services: Services = request.app.state.services
     after = _last_event(request)
-    owner = principal_of(request).owner
+    principal = principal_of(request)
+    owner = principal.owner
     job = await services.jobs.read(_id(job_id), owner)
     if job.final and job.stage <= after:
         return Response(status_code=204)  # tells an EventSource not to come back
     longest = services.settings.limits.stream_seconds
     services.watcher.require_room()
     seen = stages(services.jobs, services.watcher, job, owner=owner, after=after, seconds=longest)
-    return StreamingResponse(_events(seen), media_type="text/event-stream", headers=_STREAM)
+    welcome = partial(services.gate.still_admits, principal)
+    return StreamingResponse(_events(seen, welcome), media_type="text/event-stream", headers=_STREAM)
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job")
@@ -141,11 +144,13 @@ def _last_event(request: Request) -> int:
     return int(given[0])
 
 
-async def _events(seen: AsyncIterator[Job | None]) -> AsyncIterator[bytes]:
-    """Jobs in the format of server-sent events (WHATWG HTML, section 9.2)."""
+async def _events(seen: AsyncIterator[Job | None], welcome: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """Jobs in the format of server-sent events (WHATWG HTML, section 9.2), for as long as the caller is welcome."""
     yield b"retry: 1000\n\n"
     try:
         async for job in seen:
+            if not welcome():
+                return
             if job is None:
                 yield b": still here\n\n"
             else:
