@@ -32,7 +32,8 @@ def load(case: Case, signature: Signature | None = None) -> LoadedModel:
 def test_the_file_answers_as_its_library_does(case: Case) -> None:
     expected, outputs = case.expected, load(case).predict(case.expected.rows)
     if expected.classes is None:
-        np.testing.assert_allclose(outputs.predictions, expected.predictions, rtol=1e-5, atol=1e-5)
+        numbers: Any = outputs.predictions
+        np.testing.assert_allclose(numbers, expected.predictions, rtol=1e-5, atol=1e-5)
     else:
         assert outputs.predictions == expected.predictions
     if expected.probabilities is not None:

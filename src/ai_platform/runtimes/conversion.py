@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ai_platform.runtimes.imputer_nodes import correct_imputers
 from ai_platform.runtimes.onnx_file import SIGNATURE_KEY
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.runtimes.tree_nodes import correct, node_count
@@ -68,6 +69,8 @@ def convert(estimator: Any, signature: Signature, form: InputForm, *, has_probab
         warnings.simplefilter("ignore")
         model = to_onnx(estimator, initial_types=_types(signature, form), options=options)
     correct(model.graph, estimator)
+    if form.is_double:
+        correct_imputers(model.graph, estimator)
     if signature.classes is not None and not has_probabilities:
         del model.graph.output[1:]
     entry = model.metadata_props.add()
