@@ -47,7 +47,7 @@ def main() -> None:
         confinement = confine(request.limits, Path.cwd(), request.parent)
         tried = forbidden.watch()
         try:
-            _prove(request, confinement, answer)
+            _prove(request, confinement, tried, answer)
         except ArtifactRefused as error:
             # Where something was raised, what was tried before it says more than what the model made of the refusal.
             answer(Refused(tried[0] if tried and error.__cause__ is not None else error.detail))
@@ -57,7 +57,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _prove(request: Request, confinement: list[str], answer: Callable[[Answer], None]) -> None:
+def _prove(request: Request, confinement: list[str], tried: list[str], answer: Callable[[Answer], None]) -> None:
     from ai_platform.runtimes.catalogue import FORMATS
 
     described = request.manifest or request.draft
@@ -67,6 +67,9 @@ def _prove(request: Request, confinement: list[str], answer: Callable[[Answer], 
         verified = _verified(request, runtime, artifact, confinement)
         answer(verified)
         loaded, manifest, rows = _opened(request, runtime, artifact, verified)
+    # A model that swallowed the refusal here would meet none where it serves.
+    if tried:
+        raise ArtifactRefused(tried[0])
     answer(Native(manifest, seconds_a_row(loaded, rows), peak_bytes()))
     answer(_compiled(request, loaded, manifest, rows))
 
