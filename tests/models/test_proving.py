@@ -43,11 +43,8 @@ MISBEHAVIOUR = {
     "eats memory": "held = []\nwhile True: held.append(bytes(1 << 26))",
     "crashes": "import ctypes\nctypes.string_at(0)",
     "runs a command": "import os\nos.system('touch {trap}')",
-    # The error that it raises instead does not hide the attempt.
-    "starts a program": (
-        "import subprocess\ntry: subprocess.run(['touch', '{trap}'])\n"
-        "except OSError: raise ValueError('its own words') from None"
-    ),
+    # It swallows the error, and loads.
+    "starts a program": ("import subprocess\ntry: subprocess.run(['touch', '{trap}'])\nexcept OSError: pass"),
     "opens a socket": "import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=2)",
     "writes a file": "open('{trap}', 'w')",
     "ends the process": "import os\nos._exit(0)",

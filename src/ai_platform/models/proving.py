@@ -29,7 +29,8 @@ MEGABYTE = 1_000_000
 # Address space: the libraries' own, and what opening and compiling take beside the model itself.
 _BASE_BYTES = 1_500 * MEGABYTE
 _TIMES_THE_SIZE = 8
-_THREADS = 2
+# Of the numeric libraries: rows are tried one at a time, and threads that wait for one another measure the machine.
+_THREADS = 1
 _LONGEST_SENTENCE = 1_000
 COMPILED_NAME = "compiled.onnx"
 
@@ -172,7 +173,7 @@ def _limits(settings: Settings, size: int) -> Limits:
     models = settings.models
     return Limits(
         memory_bytes=min(models.prove_memory_mb * MEGABYTE, _BASE_BYTES + _TIMES_THE_SIZE * size),
-        cpu_seconds=int(2 * models.prove_seconds * _THREADS) + 1,
+        cpu_seconds=int(2 * models.prove_seconds * (os.cpu_count() or 1)) + 1,
         file_bytes=max(models.compile_max_mb * MEGABYTE * 2, MEGABYTE),
     )
 

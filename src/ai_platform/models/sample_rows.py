@@ -27,10 +27,17 @@ def arranged(inputs: Sequence[Feature], rows: Sequence[Sequence[Value]], signatu
     order = range(len(inputs)) if absent else [places[feature.name] for feature in signature.inputs]
     chosen = ([row[place] for place in order] for row in rows)
     return [
-        row
+        [_as_served(feature, value) for feature, value in zip(signature.inputs, row, strict=True)]
         for row in chosen
         if all(value is not None or feature.nullable for feature, value in zip(signature.inputs, row, strict=True))
     ]
+
+
+def _as_served(feature: Feature, value: Value) -> Value:
+    """Whole numbers of a column of numbers as floats, which is how callers' JSON reaches a model too."""
+    if feature.type != "number" or value is None or isinstance(value, str):
+        return value
+    return float(value)
 
 
 def invented(signature: Signature) -> list[Value]:
