@@ -22,6 +22,8 @@ from harness import Platform, eventually
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
 LONG = EXAMPLES > 10
+# Their bodies have rules that a schema says badly: one of two members, integers that are written without a point.
+UNSAID = {"/models/{name}/versions", "/models/{name}/aliases/{alias}", "/models/{name}/promote"}
 # The same requests at each run of the default suite; others at each run of `make fuzz`.
 TRIES = settings(
     max_examples=EXAMPLES, derandomize=not LONG, deadline=None, database=None,
@@ -98,7 +100,8 @@ def _try(operation: Any, known: dict[str, Any], session: requests.Session, mode:
 
 def _excused(case: Any) -> list[Any]:
     """A cursor is text to the document, but only the platform can make one."""
-    return [positive_data_acceptance] if "cursor" in (case.query or {}) else []
+    unsaid = "cursor" in (case.query or {}) or case.operation.path in UNSAID
+    return [positive_data_acceptance] if unsaid else []
 
 
 def test_what_one_operation_made_the_others_find(document: Any) -> None:
