@@ -17,7 +17,7 @@ from harness import Iris, Platform, publish_iris, train_iris, train_other_iris
 
 # `make fuzz` asks for the long one with `--hypothesis-profile=fuzz`.
 hypothesis_settings.register_profile("short", max_examples=60, deadline=None)
-hypothesis_settings.register_profile("fuzz", max_examples=5_000, deadline=None, print_blob=True)
+hypothesis_settings.register_profile("fuzz", max_examples=2_000, deadline=None, print_blob=True)
 hypothesis_settings.load_profile("short")
 
 

@@ -71,6 +71,7 @@ def test_each_statement_of_jobs_may_be_run_by_the_part_that_runs_it(acting: psyc
         ("aip_api", "UPDATE workers SET beat_at = now()"),
         ("aip_api", "UPDATE model_versions SET sha256 = sha256"),
         ("aip_api", "DELETE FROM model_versions"),
+        ("aip_api", "DELETE FROM artifacts"),
         ("aip_api", "UPDATE artifact_chunks SET bytes = ''"),
         ("aip_api", "UPDATE audit_log SET actor = 'nobody'"),
         ("aip_api", "DELETE FROM audit_log"),
@@ -111,6 +112,17 @@ def test_keys_are_for_the_api_alone(acting: psycopg.Connection, role: str) -> No
     act_as(acting, role)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         acting.execute("SELECT * FROM api_keys")
+
+
+def test_the_sweeper_deletes_files_that_nobody_uses_with_all_their_parts(acting: psycopg.Connection) -> None:
+    act_as(acting, "aip_api")
+    unused = b"u" * 32
+    acting.execute("INSERT INTO artifacts (sha256, size) VALUES (%s, 1)", (unused,))
+    acting.execute("INSERT INTO artifact_chunks VALUES (%s, 0, 'x')", (unused,))
+    acting.execute("UPDATE artifacts SET size = 1, created_at = now() WHERE sha256 = %s", (unused,))
+    act_as(acting, "aip_worker")
+    assert acting.execute("DELETE FROM artifacts WHERE sha256 = %s", (unused,)).rowcount == 1
+    assert acting.execute("SELECT 1 FROM artifact_chunks WHERE sha256 = %s", (unused,)).fetchall() == []
 
 
 def test_a_dashboard_sees_how_jobs_fare(acting: psycopg.Connection) -> None:

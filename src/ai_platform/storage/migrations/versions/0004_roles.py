@@ -47,14 +47,14 @@ BEGIN
         GRANT SELECT, INSERT, UPDATE (created_at) ON models TO aip_api;
         GRANT SELECT, INSERT, UPDATE (deleted_at, deleted_by) ON model_versions TO aip_api;
         GRANT SELECT, INSERT, UPDATE, DELETE ON aliases, alias_targets TO aip_api;
-        GRANT SELECT, INSERT, UPDATE (size, created_at), DELETE ON artifacts TO aip_api;
-        GRANT SELECT, INSERT, DELETE ON artifact_chunks TO aip_api;
+        GRANT SELECT, INSERT, UPDATE (size, created_at) ON artifacts TO aip_api;
+        GRANT SELECT, INSERT ON artifact_chunks TO aip_api;
         GRANT SELECT, INSERT ON audit_log TO aip_api;
         GRANT SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at, revoked_by) ON api_keys TO aip_api;
     END IF;
 
     IF 'aip_worker' = ANY(there) THEN
-        -- Moves jobs on and, as the sweeper beside it, deletes old ones. It accepts none, and sees no key.
+        -- Moves jobs on and, as the sweeper beside it, deletes old ones and unused files. It sees no key.
         GRANT SELECT, DELETE, UPDATE (state, attempt, alone, run_after, rung_at, lease_owner, lease_until, result,
             error_code, error_detail, started_at, finished_at) ON jobs TO aip_worker;
         GRANT SELECT, DELETE, UPDATE (expires_at) ON idempotency_keys TO aip_worker;
