@@ -27,7 +27,6 @@ from ai_platform.models.proving import Proof, Signed, prove
 from ai_platform.models.registry import Version
 from ai_platform.models.signing import signer
 from ai_platform.models.trust import demand
-from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.signature import Feature
 from harness import Iris
 
@@ -74,7 +73,7 @@ class Bench:
         self.hasty = self.settings.model_copy(update={"models": hasty})
         self.iris, self.folder, self.trap, self.port = iris, folder, folder / "trap", port
         self.threads = ThreadPoolExecutor(3)
-        self.signed = iris.files.signed() if hasattr(iris.files, "signed") else _signed(iris)
+        self.signed = iris.files.signed()
 
     def file(self, name: str, content: bytes) -> Path:
         path = self.folder / name.replace(" ", "-") / "artifact"
@@ -120,10 +119,12 @@ class Bench:
         empty = self.settings.models.model_copy(update={"cache_dir": self.folder / hashlib.sha256(content).hexdigest()})
         return Loader(self.settings.model_copy(update={"models": empty}), fetch).load(version)
 
+    def proven_already(self) -> Outcome:
+        return self.iris.proof
+
     def misbehaving(self, name: str) -> Future[Outcome]:
         source = MISBEHAVIOUR[name].format(trap=self.trap, port=self.port)
-        content, format_name = _opened_as(source)
-        return self.later(name, content, Draft(model="m", format=format_name, inputs=INPUTS), vouched=True)
+        return self.later(name, _loaded_as(source), Draft(model="m", format="python", inputs=INPUTS), vouched=True)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ def outcomes(bench: Bench) -> Callable[[str], Outcome]:
         enforce_ranges=True,
     )
     running = {
-        "signed": bench.later("signed", artifact, bench.signed),
+        "signed": bench.threads.submit(bench.proven_already),
         "draft": bench.later("draft", pickle.dumps(estimator), draft, vouched=True),
         **{name: bench.misbehaving(name) for name in MISBEHAVIOUR},
         "unsigned": bench.later("unsigned", pickle.dumps(_Executed(f"open({str(bench.trap)!r}, 'w')")), draft),
@@ -287,10 +288,6 @@ def test_no_list_of_types_makes_code_trusted() -> None:
         demand("sklearn-pickle", ["pickle"], signed=False, operator_types=["pickle"])
 
 
-def _signed(iris: Iris) -> Signed:
-    return Signed(iris.files.manifest.read_bytes(), iris.files.signature.read_bytes())
-
-
 def _resigned(bench: Bench) -> Signed:
     """Signed by the trusted key, with golden outputs that the model does not give."""
     described = decode(bench.signed.manifest)
@@ -311,9 +308,7 @@ def _of_another_version(estimator: LogisticRegression) -> bytes:
     return content.replace(present, b"0.0.1")
 
 
-def _opened_as(source: str) -> tuple[bytes, str]:
-    """An artifact that executes this source when it is opened, and its format."""
-    if "python" not in FORMATS:
-        return pickle.dumps(_Executed(source)), "sklearn-pickle"
+def _loaded_as(source: str) -> bytes:
+    """A Python model that executes this source when it is loaded."""
     model = "class Model:\n    def predict(self, rows):\n        return [0.0 for _ in rows]\n    def load(self):\n"
-    return (model + textwrap.indent(source, " " * 8)).encode(), "python"
+    return (model + textwrap.indent(source, " " * 8)).encode()

@@ -26,7 +26,7 @@ class Door:
         return bool(self.headers) or self.path.rstrip("/").endswith("async")
 
 
-MODELS = ("", "/models/iris", "/models/iris/versions/1")
+MODELS = ("", "/models/iris", "/models/iris/aliases/production", "/models/iris/versions/1")
 PATHS = [f"{model}/predict{later}{slash}" for model in MODELS for later in ("", "/async") for slash in ("", "/")]
 DOORS = [Door(path) for path in PATHS] + [Door(path, LATER) for path in PATHS if "async" not in path]
 ASYNCHRONOUS = [door for door in DOORS if door.later]
@@ -159,7 +159,9 @@ def test_no_door_is_missing_from_these_tests(platform: Platform) -> None:
     """Each path of the document that takes an input is one of those that are tried."""
     document = platform.client.get("/openapi.json").json()["paths"]
     doors = {path for path, operations in document.items() if "predict" in path and "post" in operations}
-    tried = {path.replace("iris", "{name}").replace("/1/", "/{version}/") for path in PATHS}
+    tried = {
+        path.replace("iris", "{name}").replace("/1/", "/{version}/").replace("production", "{alias}") for path in PATHS
+    }
     assert doors
     assert doors <= tried
 

@@ -93,7 +93,7 @@ def test_no_secret_stands_in_the_examples_of_this_repository() -> None:
     root = Path(__file__).parents[2]
     for file in (root / ".env.example", root / "compose.yaml"):
         text = file.read_text(encoding="utf-8")
-        written = re.findall(r"^#?\s*\w*(?:PASSWORD|SECRET|KEY)\w*[=:] *(\S+)", text, re.MULTILINE)
+        written = re.findall(r"^#?\s*\w*(?:PASSWORD|SECRET|_KEY)(?:_FILE)?[=:] *(\S+)", text, re.MULTILINE)
         values = [value for value in written if not value.startswith(("${", "./", "/"))]
         assert [value for value in values if value.lower() not in EXAMPLES] == [], file
 

@@ -23,7 +23,6 @@ router = APIRouter(tags=["keys"])
 
 LONGEST_OVERLAP = 30 * 86_400.0
 OVERLAP = 86_400.0
-_NO_STORE = {"cache-control": "no-store"}
 Found = TypeVar("Found")
 
 
@@ -123,4 +122,4 @@ def _keyring(request: Request) -> Keyring:
 
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, media_type="application/json", headers=_NO_STORE)
+    return Response(msgspec.json.encode(body), status, media_type="application/json")

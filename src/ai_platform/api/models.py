@@ -32,7 +32,6 @@ from ai_platform.storage.postgres import BoundedConnection
 router = APIRouter(tags=["models"])
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
-_NO_STORE = {"cache-control": "no-store"}
 # Proving takes a core and up to gigabytes, so an API process proves one model at a time.
 _proving = threading.Lock()
 
@@ -198,7 +197,6 @@ def download(request: Request, name: Name, version: Number) -> Response:
     with _connection(request) as connection:
         found = registry.find(connection, name, version)
     headers = {
-        **_NO_STORE,
         "content-disposition": f'attachment; filename="{name}-{version}"',
         "etag": f'"{found.sha256.hex()}"',
     }
@@ -382,5 +380,5 @@ def _parts(request: Request, sha256: bytes) -> Iterator[bytes]:
 
 
 def _json(body: dict[str, Any], status: int = 200, location: str | None = None) -> Response:
-    headers = _NO_STORE if location is None else {**_NO_STORE, "location": location}
+    headers = None if location is None else {"location": location}
     return Response(orjson.dumps(body), status, headers, "application/json")

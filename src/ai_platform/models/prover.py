@@ -154,16 +154,14 @@ def _compiled(request: Request, loaded: LoadedModel, manifest: Manifest, rows: R
     """Compile, and write the compiled form to its descriptor; or say why the model serves as it is."""
     if manifest.format == COMPILED_FORMAT:
         return Compiled("it is ONNX already", peak_bytes=peak_bytes())
-    estimator = getattr(loaded, "_estimator", None)
+    estimator = getattr(loaded, "estimator", None)
     if estimator is None:
         return Compiled(f"models of format {manifest.format} are not compiled", peak_bytes=peak_bytes())
     if manifest.size > request.compile_bytes:
         limit = request.compile_bytes // 1_000_000
         return Compiled(f"it is larger than {limit} MB (AI_PLATFORM_MODELS__COMPILE_MAX_MB)", peak_bytes=peak_bytes())
-    try:
-        from ai_platform.runtimes.compiling import Refusal, compile_to_onnx
-    except ModuleNotFoundError:
-        return Compiled("this platform does not compile", peak_bytes=peak_bytes())
+    from ai_platform.runtimes.compiling import Refusal, compile_to_onnx
+
     found = compile_to_onnx(estimator, loaded, manifest.signature, rows, largest_bytes=request.compile_bytes)
     if isinstance(found, Refusal):
         return Compiled(found.why, None, found.largest_difference, found.points_checked, peak_bytes())
