@@ -76,8 +76,16 @@ audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), p
 
 EXAMPLES ?= 200
 fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation of the API, thousands for each parser
-	@FUZZ_EXAMPLES=$(EXAMPLES) exec $(BIN)/pytest --hypothesis-profile=fuzz tests/fuzz tests/unit/test_parsers.py \
-	  tests/unit/test_decoder.py $(ARGS)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q -o python_files=story.py tests/fuzz $(ARGS)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --hypothesis-profile=fuzz tests/unit/test_parsers.py tests/unit/test_decoder.py
+
+.PHONY: fuzz-short
+fuzz-short: $(VENV)/.dev ## 20 requests for every operation of the API (half a minute)
+	@exec $(BIN)/pytest -q -o python_files=story.py tests/fuzz $(ARGS)
+
+.PHONY: pages
+pages: $(VENV)/.dev ## the how-to pages of model formats, followed from file to prediction (a minute)
+	@exec $(BIN)/pytest -q -o python_files=story.py tests/pages $(ARGS)
 
 check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server
 

@@ -156,7 +156,7 @@ def describe(app: FastAPI) -> Json:
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["responses"] = {**_problems(*_TO_ANYTHING), **operation["responses"]}
-    openapi_access.secure(document)
+    openapi_access.secure(document, asked=settings.auth == "on")
     return document
 
 

@@ -112,6 +112,9 @@ def complete_keys(paths: Json, most: int) -> None:
     }
     rotate = paths["/keys/{key_id}/rotate"]["post"]
     rotate["responses"] = {"201": _made(), **_problems("404", "409", "422", "503")}
+    for operation in (rotate, paths["/keys/{key_id}"]["delete"]):
+        for parameter in operation["parameters"]:
+            parameter["schema"] = {"type": "string", "pattern": "^[0-9A-Za-z]{8}$"}
     seconds = {"type": "number", "minimum": 0, "maximum": LONGEST_OVERLAP}
     rotate["parameters"].append(_query("overlap_seconds", seconds, "seconds for which both keys are valid"))
     paths["/keys/{key_id}"]["delete"]["responses"] = {"200": _json("The key", "Key"), **_problems("404", "503")}
@@ -125,15 +128,22 @@ def complete_keys(paths: Json, most: int) -> None:
     }
 
 
-def secure(document: Json) -> None:
-    """Say of each operation what it asks of its caller, and how it refuses who has it not."""
-    document["components"]["securitySchemes"] = _SECURITY
+def secure(document: Json, *, asked: bool) -> None:
+    """Say of each operation what it asks of its caller, and how it refuses who has it not.
+
+    Args:
+        document: changed in place.
+        asked: whether keys are asked for; while authentication is off, no operation says that it wants one.
+    """
+    if asked:
+        document["components"]["securitySchemes"] = _SECURITY
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             needed = NEEDS.get((method.upper(), path))
             if needed is None:
                 continue
-            operation["security"] = [{scheme: []} for scheme in _SECURITY]
+            if asked:
+                operation["security"] = [{scheme: []} for scheme in _SECURITY]
             operation["x-scope"] = needed if needed != ANY else "any"
             operation["responses"] |= _problems("400", "401", "403", "429", "503")
 

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +28,8 @@ errors = Console(stderr=True, highlight=False)
 CHUNK_ROWS = 500
 SHOWN_ROWS = 20
 ANSWER_SECONDS = 60
-FORBIDDEN = 403
+# How long a platform that is busy, or still loads the model, is asked again.
+BUSY_SECONDS = 20.0
 # Of columns whose type nobody may tell: what looks like a number is one.
 GUESS = "number"
 
@@ -39,6 +42,18 @@ class PredictionRefused(PlatformError):
 
 class PredictionForbidden(PredictionRefused):
     """The key does not give the right to ask this."""
+
+
+class PredictionBusy(PredictionRefused):
+    """The platform cannot answer now.
+
+    Attributes:
+        seconds: after which it asked to be asked again.
+    """
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        super().__init__(detail)
+        self.seconds = seconds
 
 
 @app.command()
@@ -100,11 +115,22 @@ class _Caller:
         return {feature["name"]: feature.get("type", "number") for feature in inputs}
 
     def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """One request.
+        """One request; one that is asked to come again in a moment (503) does so, for a while.
 
         Raises:
+            PredictionForbidden: the key does not give the right.
             PredictionRefused: the answer is no success, or there is none.
         """
+        give_up = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return self._call(method, path, body)
+            except PredictionBusy as busy:
+                if time.monotonic() + busy.seconds > give_up:
+                    raise
+                time.sleep(busy.seconds)
+
+    def _call(self, method: str, path: str, body: object) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._address + path, data, self._headers, method=method)  # noqa: S310  # the user's own address
         try:
@@ -112,10 +138,17 @@ class _Caller:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except urllib.error.HTTPError as refusal:
-            kind = PredictionForbidden if refusal.code == FORBIDDEN else PredictionRefused
-            raise kind(_sentence(refusal)) from None
+            raise _refused(refusal) from None
         except OSError as error:
             raise PredictionRefused(f"{self._address} does not answer ({error}); is the platform up?") from None
+
+
+def _refused(refusal: urllib.error.HTTPError) -> PredictionRefused:
+    sentence = _sentence(refusal)
+    if refusal.code == HTTPStatus.SERVICE_UNAVAILABLE:
+        again = refusal.headers.get("Retry-After", "1")
+        return PredictionBusy(sentence, float(again) if again.isdigit() else 1.0)
+    return PredictionForbidden(sentence) if refusal.code == HTTPStatus.FORBIDDEN else PredictionRefused(sentence)
 
 
 def _sentence(refusal: urllib.error.HTTPError) -> str:
