@@ -8,6 +8,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+STORIES := tests/stack tests/pages tests/promotion tests/fuzz
 
 .PHONY: help up test state-machine check format lint types floors train lock clean
 
@@ -64,7 +65,7 @@ chaos-long: $(VENV)/.dev ## recovery at default settings: 50 kills of a worker, 
 
 .PHONY: live-change bench-memory
 live-change: $(VENV)/.dev ## promote and roll back 50 times under 32 connections and 20,000 requests
-	@LIVE_CHANGES=50 LIVE_REQUESTS=20000 exec $(BIN)/pytest -s tests/models/test_live_change.py $(ARGS)
+	@LIVE_CHANGES=50 LIVE_REQUESTS=20000 exec $(BIN)/pytest -s -o python_files=story.py tests/promotion $(ARGS)
 
 bench-memory: $(VENV)/.dev ## memory of an API process with 20 models (2 minutes; writes docs/benchmarks/api-memory.md)
 	@$(BIN)/python benchmarks/model_memory_api.py
@@ -79,13 +80,9 @@ fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation o
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q -o python_files=story.py tests/fuzz $(ARGS)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --hypothesis-profile=fuzz tests/unit/test_parsers.py tests/unit/test_decoder.py
 
-.PHONY: fuzz-short
-fuzz-short: $(VENV)/.dev ## 20 requests for every operation of the API (half a minute)
-	@exec $(BIN)/pytest -q -o python_files=story.py tests/fuzz $(ARGS)
-
-.PHONY: pages
-pages: $(VENV)/.dev ## the how-to pages of model formats, followed from file to prediction (a minute)
-	@exec $(BIN)/pytest -q -o python_files=story.py tests/pages $(ARGS)
+.PHONY: stories
+stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random (a minute)
+	@exec $(BIN)/pytest -n 2 --dist loadfile -q -o python_files=story.py $(STORIES) $(ARGS)
 
 check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server
 
