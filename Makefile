@@ -8,6 +8,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+STORIES := tests/stack tests/pages tests/promotion tests/fuzz
 
 .PHONY: help up test state-machine check format lint types floors train lock clean
 
@@ -32,9 +33,20 @@ compose-test: $(VENV)/.dev ## the stack in containers: up, scaled, killed, resta
 bench-jobs: $(VENV)/.dev ## durable jobs beside the stock design, five rounds (about 15 minutes; writes docs/benchmarks/jobs.md)
 	@$(BIN)/python benchmarks/jobs.py $(ARGS)
 
+.PHONY: bench-model-memory
+bench-model-memory: $(VENV)/.dev ## memory of proving and loading models of 200 MB (two minutes; writes docs/benchmarks/model-memory.md)
+	@$(BIN)/python benchmarks/model_memory.py
+
 .PHONY: bench-job-cost
 bench-job-cost: $(VENV)/.dev ## what a job costs, part by part (a minute; writes docs/benchmarks/job-cost.md)
 	@$(BIN)/python benchmarks/job_cost.py
+
+.PHONY: bench-auth limits
+bench-auth: $(VENV)/.dev ## what authentication costs a prediction (2 minutes; writes docs/benchmarks/auth.md)
+	@$(BIN)/python benchmarks/auth.py $(ARGS)
+
+limits: $(VENV)/.dev ## ten times a rate limit for 30 s, to one process and to two
+	@LIMIT_SECONDS=30 exec $(BIN)/pytest -s tests/access/test_limits.py -k ten_times $(ARGS)
 
 state-machine: $(VENV)/.dev ## the jobs' state machine on real PostgreSQL, 500 runs of 50 steps
 	@STATE_MACHINE_RUNS=500 exec $(BIN)/pytest tests/jobs/test_state_machine.py $(ARGS)
@@ -50,6 +62,27 @@ chaos-points: $(VENV)/.dev ## each named crash point COUNT times (20), a zombie 
 
 chaos-long: $(VENV)/.dev ## recovery at default settings: 50 kills of a worker, 10 wipes of Valkey
 	@CHAOS_REPORT=1 CHAOS_KILLS=50 CHAOS_WIPES=10 exec $(BIN)/pytest -s -m chaos tests/chaos/test_recovery.py $(ARGS)
+
+.PHONY: live-change bench-memory
+live-change: $(VENV)/.dev ## promote and roll back 50 times under 32 connections and 20,000 requests
+	@LIVE_CHANGES=50 LIVE_REQUESTS=20000 exec $(BIN)/pytest -s -o python_files=story.py tests/promotion $(ARGS)
+
+bench-memory: $(VENV)/.dev ## memory of an API process with 20 models (2 minutes; writes docs/benchmarks/api-memory.md)
+	@$(BIN)/python benchmarks/model_memory_api.py
+
+.PHONY: audit fuzz
+audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), pip-audit on every locked package
+	@$(BIN)/bandit -q -r src deploy requirements train_and_save_model.py test_api.py --severity-level high
+	@$(BIN)/python requirements/audit.py
+
+EXAMPLES ?= 200
+fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation of the API, thousands for each parser
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q -o python_files=story.py tests/fuzz $(ARGS)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --hypothesis-profile=fuzz tests/unit/test_parsers.py tests/unit/test_decoder.py
+
+.PHONY: stories
+stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random (a minute)
+	@exec $(BIN)/pytest -n 2 --dist loadfile -q -o python_files=story.py $(STORIES) $(ARGS)
 
 check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server
 

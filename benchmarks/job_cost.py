@@ -27,8 +27,8 @@ from ai_platform.jobs import statements  # noqa: E402
 from ai_platform.jobs.computing import Claimed, compute  # noqa: E402
 from ai_platform.jobs.doorbell import celery_app, ring  # noqa: E402
 from ai_platform.local.servers import running_servers  # noqa: E402
-from ai_platform.predictions.directory import VersionSource  # noqa: E402
 from ai_platform.predictions.identity import new_id  # noqa: E402
+from ai_platform.predictions.versions import VersionSource  # noqa: E402
 from ai_platform.settings import Settings  # noqa: E402
 from ai_platform.storage import postgres  # noqa: E402
 from ai_platform.storage.postgres import BoundedConnection  # noqa: E402
@@ -209,7 +209,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, running_servers(durable=True) as servers:
         folder = Path(name)
         iris = train_iris(folder / "iris")
-        settings = configuration.load(database_url=servers.postgres_url, redis_url=servers.redis_url, data_dir=folder)
+        settings = configuration.load(
+            auth="off", database_url=servers.postgres_url, redis_url=servers.redis_url, data_dir=folder
+        )
         models = settings.models.model_copy(update={"trusted_keys_dir": iris.keys})
         settings = settings.model_copy(update={"models": models})
         migrate(settings)

@@ -289,7 +289,9 @@ def everything(folder: Path) -> Iterator[tuple[Ours, Stock]]:
 
 
 def _settings(servers: Servers, folder: Path) -> Settings:
-    settings = configuration.load(database_url=servers.postgres_url, redis_url=servers.redis_url, data_dir=folder)
+    settings = configuration.load(
+        auth="off", database_url=servers.postgres_url, redis_url=servers.redis_url, data_dir=folder
+    )
     bounds = settings.jobs.model_copy(update={"waiting_per_owner": 10**7, "waiting_in_all": 10**7})
     worker = settings.worker.model_copy(update={"concurrency": 1})
     return settings.model_copy(update={"jobs": bounds, "worker": worker})

@@ -1,19 +1,17 @@
 """Writes docs/reference from the code: `make docs`. A test compares what stands there with what this would write."""  # noqa: INP001
 
-import asyncio
 import inspect
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ai_platform import errors, settings, telemetry
-from ai_platform.api.app import create
+from ai_platform.api.app import routes
 from ai_platform.api.problems import CONTENT_TYPE, PROBLEMS
 from ai_platform.errors import PlatformError
 
@@ -139,7 +137,7 @@ def _kinds(kind: type[PlatformError]) -> Iterator[type[PlatformError]]:
 
 
 def _routes() -> str:
-    document = asyncio.run(_openapi())
+    document = routes(settings.Settings()).openapi()
     parts = [
         f"## {method.upper()} {path}\n\n{_operation(operation)}"
         for path, operations in document["paths"].items()
@@ -150,20 +148,15 @@ def _routes() -> str:
         "From the OpenAPI document, which a running platform serves at `/openapi.json`, and as a page with examples "
         "that run at `/docs`. `POST /predict` and `POST /predict/` are the same. A synchronous prediction that is "
         "sent with `Prefer: respond-async` is answered like an asynchronous one. Any request can also be refused "
-        "with 400, 405, 414, 417 or 431; [Errors](errors.md) has every code.",
+        "with 400, 405, 408, 414, 417 or 431; [Errors](errors.md) has every code.",
         *parts,
     )
 
 
-async def _openapi() -> dict[str, Any]:
-    transport = httpx.ASGITransport(create(settings.Settings()))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        document: dict[str, Any] = (await client.get("/openapi.json")).raise_for_status().json()
-        return document
-
-
 def _operation(operation: dict[str, Any]) -> str:
-    told = [f"{operation['summary']}."]
+    needed = operation.get("x-scope")
+    key = {None: "no key", "any": "any valid key"}.get(needed, f"the scope `{needed}`")
+    told = [f"{operation['summary']}. Asks for {key}."]
     if operation.get("description"):
         told.append(str(operation["description"]).splitlines()[0])
     parameters = [

@@ -1,6 +1,7 @@
 """What tests of several tiers share: a trained iris, and a platform whose parts are real processes."""
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -12,9 +13,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpx
+import msgspec
+from sklearn.datasets import load_iris
 
+from ai_platform import settings as configuration
+from ai_platform.models import aliases, registry
+from ai_platform.models.announcements import announce
+from ai_platform.models.manifest import decode, encode
+from ai_platform.models.proving import Proof, Signed, prove
 from ai_platform.models.signing import signer
 from ai_platform.settings import PREFIX, Settings
 from ai_platform.storage import postgres
@@ -27,22 +36,59 @@ START_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Iris:
-    """A trained model file and the keys that signed it."""
+    """A trained model file, the keys that signed it, and what proving it once has found."""
 
     files: model_file.ModelFile
     keys: Path
     signing_key: Path
+    proof: Proof
 
 
 def train_iris(folder: Path) -> Iris:
-    keys, signing_key = folder / "keys", folder / "private" / "signing.pem"
-    files = model_file.write(iris_training.train(), folder / "model.pkl", signer(signing_key, keys))
-    return Iris(files, keys, signing_key)
+    return written(iris_training.train(), folder, folder / "keys", folder / "private" / "signing.pem")
 
 
-def publish_iris(settings: Settings, iris: Iris) -> int:
+def train_other_iris(iris: Iris, folder: Path) -> Iris:
+    """Another model of the same flowers, so strongly regularised that its probabilities are quite different."""
+    trained = iris_training.train()
+    data = load_iris()
+    trained.estimator.set_params(logisticregression__C=0.01).fit(data.data, data.target)
+    return written(trained, folder, iris.keys, iris.signing_key)
+
+
+def written(trained: iris_training.Trained, folder: Path, keys: Path, signing_key: Path) -> Iris:
+    files = model_file.write(trained, folder / "model.pkl", signer(signing_key, keys))
+    models = configuration.load().models.model_copy(update={"trusted_keys_dir": keys})
+    settings = configuration.load(models=models)
+    return Iris(
+        files, keys, signing_key, prove(files.artifact, files.signed(), settings, vouched=False, workdir=folder)
+    )
+
+
+def publish_iris(settings: Settings, iris: Iris, *, spoiled: bool = False) -> int:
+    """Publish it as production, without proving it again: that takes two seconds of a core.
+
+    A spoiled one is signed as it should be, and says of itself that it predicts what it does not.
+    """
+    proof, signed = iris.proof, iris.files.signed()
+    if spoiled:
+        described = decode(signed.manifest)
+        golden = msgspec.structs.replace(described.golden, predictions=[2] * len(described.golden.rows))
+        manifest = encode(msgspec.structs.replace(described, golden=golden))
+        signed = Signed(manifest, signer(iris.signing_key, iris.keys).sign(manifest))
+    compiled = None if proof.compiled is None else (sha256_of(proof.compiled), proof.compiled)
     with postgres.connect(settings, "test") as connection:
-        return model_file.publish(connection, iris.files)
+        version = registry.add(
+            connection, iris.files.artifact, signed.manifest, signed.signature, created_by="test", compiled=compiled,
+            proof=msgspec.to_builtins(proof.report),
+        )  # fmt: skip
+        aliases.point(connection, "iris", aliases.PRODUCTION, (aliases.Target(version),), by="test")
+    announce(settings, "iris")
+    return version
+
+
+def sha256_of(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 10.0, what: str = "condition") -> Any:
@@ -133,6 +179,7 @@ class Platform:
         self.port = port
         self.client = httpx.Client(base_url=self.url, timeout=40)
         self.parts: dict[str, Part] = {}
+        self.secrets: set[str] = set()
 
     @classmethod
     @contextlib.contextmanager
@@ -163,7 +210,8 @@ class Platform:
             return False
 
     def workers_alive(self) -> int:
-        return int(self.client.get("/health").json()["workers"].get("alive", 0))
+        health = self.client.get("/health").json()
+        return int(health["workers"].get("alive", 0)) if "workers" in health else int(health["status"] == "ok")
 
     def accept(self, body: Any = SAMPLE, **headers: str) -> str:
         """Accept a job, and give its id."""
@@ -186,3 +234,15 @@ class Platform:
                 failures.append(name)
         self.client.close()
         assert not failures, f"not stopped within 15 s: {failures}"
+        self.require_that_no_secret_was_logged()
+
+    def require_that_no_secret_was_logged(self) -> None:
+        """After everything that the tests did to this platform; what they use as a secret they add to `secrets`."""
+        for url in (self.settings.database_dsn, self.settings.redis_dsn):
+            password = urlsplit(url).password
+            if password:
+                self.secrets |= {password, unquote(password)}
+        for name, part in self.parts.items():
+            text = part.log.read_text(errors="replace")
+            leaked = [secret for secret in self.secrets if secret in text]
+            assert not leaked, f"{len(leaked)} secrets stand in the log of {name}"

@@ -88,9 +88,9 @@ if nginx -v 2>&1 | awk -F '[/. ]+' '{ exit !($4 * 1000000 + $5 * 1000 + $6 >= 10
   echo "keepalive_min_timeout 10s;" >>"$STATE/limits.conf"
 fi
 
-case ${AI_PLATFORM_BIND:-127.0.0.1} in
-  127.* | localhost | ::1 | '[::1]') say INFO "this trial stack has no authentication; it is published on loopback alone" ;;
-  *) say WARNING "NO AUTHENTICATION, and published on ${AI_PLATFORM_BIND}: whoever reaches it may use it" ;;
+case ${AI_PLATFORM_AUTH:-off} in
+  off) say INFO "authentication is off; this trial stack is published on loopback alone" ;;
+  *) say INFO "authentication is on; published on ${AI_PLATFORM_BIND:-127.0.0.1}" ;;
 esac
 
 listed=""

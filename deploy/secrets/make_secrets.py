@@ -19,8 +19,9 @@ SERVER_UID = 999  # `postgres` in the image postgres, `redis` in the image redis
 
 SHORTEST = 16
 
-# What Celery's transport, the cache and the hints send to Redis, on keys and channels of the platform, and no more:
-# the queue's list, the hash and sorted set of what was taken from it, a lock (SET NX, a script), and cached answers.
+# What Celery's transport, the cache, the limiter and the hints send to Redis, on keys and channels of the platform, and
+# no more: the queue's list, the hash and sorted set of what was taken from it, a lock (SET NX, a script), cached
+# answers, and what the limiter's script asks for.
 # @connection less @admin and @dangerous is AUTH, HELLO, PING, SELECT and the harmless half of CLIENT.
 #
 # Redis before 8.4.4 replays the transactions of its append-only file with the rights of the default user, that is, not
@@ -28,7 +29,7 @@ SHORTEST = 16
 # sweeper rings again, and never a job.
 COMMANDS = (
     "multi exec discard watch unwatch lpush rpush rpop brpop llen hset hget hdel zadd zrem zrange zrangebyscore"
-    " zrevrangebyscore exists set setnx get del expire pexpire time eval evalsha script|load"
+    " zrevrangebyscore zcard zremrangebyscore exists set setnx get del expire pexpire time eval evalsha script|load"
     " publish subscribe unsubscribe"
 )
 ACL = """\

@@ -77,6 +77,12 @@ class InvalidHeader(PlatformError):
     code = "invalid_header"
 
 
+class MalformedRequest(PlatformError):
+    """What arrived is not HTTP/1.1: its request line, a header or the length of its body cannot be read."""
+
+    code = "malformed_request"
+
+
 class ExpectationFailed(PlatformError):
     """The Expect header asks for something other than `100-continue`."""
 
@@ -90,7 +96,7 @@ class UrlTooLong(PlatformError):
 
 
 class HeadersTooLarge(PlatformError):
-    """The header block is larger than any client's should be."""
+    """The header block is larger, or has more headers, than any client's should."""
 
     code = "headers_too_large"
 
@@ -139,6 +145,42 @@ class RequestTimedOut(PlatformError):
     code = "request_timed_out"
 
 
+class Unauthenticated(PlatformError):
+    """The request carries no valid API key: none, or one that is unknown, has expired or was revoked."""
+
+    code = "unauthenticated"
+
+
+class KeyInUrl(PlatformError):
+    """The URL holds an API key, where logs and histories would keep it."""
+
+    code = "key_in_url"
+
+
+class Forbidden(PlatformError):
+    """The key is valid, and does not give this right."""
+
+    code = "forbidden"
+
+
+class KeysUnavailable(PlatformError):
+    """Nobody's key can be checked: PostgreSQL has been away for longer than the keys read last may be used."""
+
+    code = "keys_unavailable"
+
+
+class KeyNotFound(PlatformError):
+    """No API key has that id."""
+
+    code = "key_not_found"
+
+
+class KeyNotActive(PlatformError):
+    """The API key has expired or was revoked, so it cannot be rotated."""
+
+    code = "key_not_active"
+
+
 class ModelNotFound(PlatformError):
     """No published model, or no version of it, has that name."""
 
@@ -161,6 +203,24 @@ class ArtifactRefused(PlatformError):
     """An artifact's bytes, manifest or signature are not what a trusted key signed; nothing of it was executed."""
 
     code = "artifact_refused"
+
+
+class VersionInUse(PlatformError):
+    """An alias names the version, or a job that has not ended is pinned to it; it cannot be deleted."""
+
+    code = "version_in_use"
+
+
+class UploadsOff(PlatformError):
+    """Models are not taken over HTTP here; an operator has to turn that on."""
+
+    code = "uploads_off"
+
+
+class UploadNotFound(PlatformError):
+    """No uploaded file of that sha256 waits here; it was never sent to this process, or waited too long."""
+
+    code = "upload_not_found"
 
 
 class JobNotFound(PlatformError):
@@ -217,6 +277,12 @@ class TooManyJobs(Overloaded):
     """The owner has as many queued jobs as one may have."""
 
     code = "too_many_jobs"
+
+
+class RateLimited(Overloaded):
+    """The key, or the address, has sent as many rows as it may for now."""
+
+    code = "rate_limited"
 
 
 class QueueFull(Overloaded):

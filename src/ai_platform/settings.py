@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -13,9 +13,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from ai_platform.errors import InvalidSettings
 
 PREFIX = "AI_PLATFORM_"
-SECRETS = ("database_url", "database_password", "redis_url", "redis_password")
+# What stands in examples, here and elsewhere, and is therefore no secret.
+EXAMPLES = frozenset({
+    "123456", "12345678", "admin", "celery", "celery_pass", "celery_password", "change-me", "change_me", "changeme",
+    "default", "demo", "example", "guest", "insecure", "letmein", "none", "pass", "passw0rd", "password", "password123",
+    "postgres", "qwerty", "redis", "root", "secret", "test", "todo", "your-password", "your_password", "yourpassword",
+})  # fmt: skip
+SECRETS = ("database_url", "database_password", "redis_url", "redis_password", "admin_key")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+# As a browser writes it. There is no `*`: whose pages may call is named.
+Origin = Annotated[str, Field(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -26,26 +34,65 @@ class _Group(BaseModel):
 class ApiSettings(_Group):
     """The HTTP face."""
 
-    host: str = Field("127.0.0.1", description="address to listen on; loopback, because a trial has no authentication")
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; anything but loopback needs `AI_PLATFORM_AUTH=on`"
+    )
     port: Port = Field(8000, description="port to listen on, as in the quickstart")
     allowed_hosts: list[str] = Field(
         ["localhost", "127.0.0.1", "[::1]"],
         description='Host names that are served (JSON list; `["*"]` for all); the default stops DNS rebinding',
     )
+    cors_origins: list[Origin] = Field(
+        [], description="origins whose pages may call the API from a browser (JSON list of `scheme://host[:port]`)"
+    )
     accept_seconds: Seconds = Field(
         2.0, description="longest wait, in seconds, for PostgreSQL to commit an accepted job before 503 is answered"
     )
-    body_seconds: Seconds = Field(10.0, description="seconds in which a request's body must have arrived; then 408")
     predictions_waiting: int = Field(
         256, ge=1, description="predictions that may wait for a thread in one process; beyond it 503 is answered"
     )
     drain_seconds: Seconds = Field(5.0, description="seconds that open requests have to finish after SIGTERM")
+    trusted_proxies: list[str] = Field(
+        [], description="addresses or networks whose X-Forwarded-For is believed (JSON list); none by default"
+    )
+
+
+class AccessSettings(_Group):
+    """Who may call, and how much."""
+
+    refresh_seconds: float = Field(
+        2.0, gt=0, le=4, description="seconds between two looks at the keys, so that a revocation acts within 5 s"
+    )
+    stale_seconds: Seconds = Field(
+        600.0, description="seconds for which the keys read last are used while PostgreSQL is away; then 503"
+    )
+    key_rows_a_second: float = Field(
+        0.0, ge=0, description="rows a second that a key may send, unless it has a limit of its own; 0 for no limit"
+    )
+    key_burst_rows: int = Field(
+        0, ge=0, description="rows that a key may send at once after a pause; 0 for one second's worth"
+    )
+    address_rows_a_second: float = Field(
+        0.0, ge=0, description="rows a second that may come from one address, whatever its keys; 0 for no limit"
+    )
+    address_burst_rows: int = Field(
+        0, ge=0, description="rows that may come from one address at once after a pause; 0 for one second's worth"
+    )
 
 
 class LimitSettings(_Group):
     """What a request may cost."""
 
     body_bytes: int = Field(1_048_576, ge=1024, description="largest body in bytes (1 MiB); larger ones get 413")
+    connections: int = Field(
+        8_192, ge=1, description="connections that one process holds; further ones are closed at once"
+    )
+    header_bytes: int = Field(32_768, ge=1024, description="largest header block in bytes; larger ones get 431")
+    url_bytes: int = Field(8_192, ge=256, description="longest path and query in bytes; longer ones get 414")
+    header_seconds: Seconds = Field(5.0, description="seconds in which a request's headers must have arrived; then 408")
+    body_seconds: Seconds = Field(
+        10.0, description="seconds in which a body must have arrived, or keep a pace of 64 KiB a second; then 408"
+    )
     rows: int = Field(1_024, ge=1, description="most instances in one request; more get 422")
     string_bytes: int = Field(1_024, ge=1, description="longest text value in UTF-8 bytes")
     waiters: int = Field(4_096, ge=1, description="callers that may wait for jobs in one process; more get 503")
@@ -118,6 +165,17 @@ class ModelSettings(_Group):
 
     default: str = Field("iris", description="the model behind `POST /predict/`")
     refresh_seconds: Seconds = Field(1.0, description="seconds between two looks at what the aliases point to")
+    load_seconds: Seconds = Field(30.0, description="seconds that a request waits for a version that is not in memory")
+    loaded_mb: int = Field(
+        1_024, ge=16, description="MB of models in memory; beyond it, those that no alias names leave, oldest use first"
+    )
+    affinity_header: str = Field(
+        "x-caller-id",
+        pattern="^[A-Za-z][A-Za-z0-9-]{0,63}$",
+        description="request header by which a caller stays on one version where an alias names several",
+    )
+    uploads: bool = Field(default=False, description="whether models are taken over HTTP")
+    upload_mb: int = Field(512, ge=1, description="largest model file that is taken over HTTP, in MB")
     cache_dir: Path | None = Field(
         None, description="folder of verified artifacts; default: `models` in the data folder"
     )
@@ -126,6 +184,18 @@ class ModelSettings(_Group):
     )
     signing_key_file: Path | None = Field(
         None, description="private key of `train`, made at first use; default: `keys/signing.pem` in the data folder"
+    )
+    prove_seconds: Seconds = Field(
+        30.0, description="seconds in which a published model must load and predict; compiling it has as long again"
+    )
+    prove_memory_mb: int = Field(
+        4_096, ge=512, description="most address space, in MB, of the process that tries a published model"
+    )
+    compile_max_mb: int = Field(
+        64, ge=1, description="largest model file that is compiled to ONNX, and largest graph, in MB"
+    )
+    skops_trusted_types: list[str] = Field(
+        [], description="types in skops files that need no signature (JSON list), beside those that skops itself trusts"
     )
 
 
@@ -153,10 +223,20 @@ class Settings(BaseSettings):
     database_password: SecretStr | None = Field(None, description="password for a `database_url` that holds none")
     redis_url: SecretStr | None = Field(None, description="`redis://host:port/0`; when given, `up` starts no Valkey")
     redis_password: SecretStr | None = Field(None, description="password for a `redis_url` that holds none")
+    auth: Literal["on", "off"] = Field(
+        "on", description="whether callers need a key; `up` and the compose stack turn it off, on loopback alone"
+    )
+    bind: str | None = Field(
+        None, description="address at which a gateway publishes the API; default: `api.host`. `auth` guards it"
+    )
+    admin_key: SecretStr | None = Field(
+        None, description="text of a first key with every scope, which `migrate` takes on; `keys generate` makes one"
+    )
     failpoints_dir: Path | None = Field(
         None, description="for tests of crashes alone: folder in which failpoints are armed; leave it unset"
     )
     api: ApiSettings = Field(default_factory=ApiSettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
@@ -207,17 +287,20 @@ def load(**overrides: Any) -> Settings:
         overrides: top-level fields that win over the environment.
 
     Raises:
-        InvalidSettings: an unknown `AI_PLATFORM_*` variable, a value of the wrong form, or an unreadable secret file.
+        InvalidSettings: an unknown `AI_PLATFORM_*` variable, a value of the wrong form, an unreadable secret file, or
+            a secret that is one of the examples that everybody knows.
     """
     _refuse_unknown(os.environ)
     try:
-        return Settings(**{**_secrets_from_files(os.environ), **overrides})
+        settings = Settings(**{**_secrets_from_files(os.environ), **overrides})
     except SettingsError as error:
         raise InvalidSettings(f"{error}: a JSON value is needed") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
         raise InvalidSettings(f"{name}: {first['msg']}") from None
+    _refuse_examples(settings)
+    return settings
 
 
 def variables() -> dict[str, str]:
@@ -254,6 +337,15 @@ def _secrets_from_files(environ: Mapping[str, str]) -> dict[str, str]:
         except OSError as error:
             raise InvalidSettings(f"{variable}_FILE cannot be read: {error.strerror}") from None
     return found
+
+
+def _refuse_examples(settings: Settings) -> None:
+    for name in SECRETS:
+        secret: SecretStr | None = getattr(settings, name)
+        text = secret.get_secret_value() if secret is not None else ""
+        password = unquote(urlsplit(text).password or "") if "://" in text else text
+        if password.strip().lower() in EXAMPLES or (password.startswith("<") and password.endswith(">")):
+            raise InvalidSettings(f"{PREFIX}{name.upper()} holds an example, which is no secret; make one of your own")
 
 
 def _with_password(url: SecretStr | None, password: SecretStr | None, name: str) -> str:

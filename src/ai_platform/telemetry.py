@@ -22,10 +22,13 @@ REQUEST_SECONDS = Histogram(
     ["route"],
     buckets=LATENCY_BUCKETS,
 )
+CONNECTIONS_REFUSED = Counter("aip_connections_refused", "Connections closed at once, because too many were open.")
 PREDICTIONS = Counter("aip_predictions", "Rows predicted, by model, version and way in.", ["model", "version", "way"])
 PREDICTION_SECONDS = Histogram(
     "aip_prediction_seconds", "Seconds in the model for one call.", ["model", "version"], buckets=LATENCY_BUCKETS
 )
+MODEL_LOADS = Counter("aip_model_loads", "Versions loaded or refused, by model and outcome.", ["model", "outcome"])
+LOADED_BYTES = Gauge("aip_loaded_models_bytes", "Bytes of the models in memory, as their files are large.")
 CACHE = Counter("aip_cache", "Cache look-ups by outcome (hit, miss, bypass, error).", ["outcome"])
 JOBS_ACCEPTED = Counter("aip_jobs_accepted", "Jobs answered with 202.")
 ACCEPT_GROUP = Histogram(
@@ -38,6 +41,17 @@ BROKEN = Gauge(
     "aip_invariant_broken_rows", "Rows that break an invariant, counted up to 10, by invariant.", ["invariant"]
 )
 WORKERS = Gauge("aip_workers", "Worker processes that have beaten within the lease.")
+AUTHENTICATION_FAILURES = Counter(
+    "aip_authentication_failures",
+    "Requests without a valid key, by reason (missing, malformed, unknown, expired, revoked, ambiguous, in_url).",
+    ["reason"],
+)
+FORBIDDEN = Counter("aip_forbidden", "Requests whose key does not give the right, by the scope needed.", ["scope"])
+RATE_LIMITED = Counter("aip_rate_limited", "Requests refused by a rate limit, by whose (key, address).", ["by"])
+LIMITER_DEGRADED = Gauge(
+    "aip_limiter_degraded", "1 while Redis is away and each process keeps to its share of the limits, else 0."
+)
+AUDIT_DROPPED = Counter("aip_audit_dropped", "Refusals that were not written to the audit log: too many at once.")
 LOOP_FAILURES = Counter("aip_loop_failures", "Rounds of a background loop that raised, by loop.", ["loop"])
 
 

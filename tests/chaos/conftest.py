@@ -4,7 +4,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from chaos import report as kept
 from chaos.rig import SCALED, Rig
 from harness import Iris
 
-TESTS = Path(__file__).parents[1]
 COUNT = int(os.environ.get("CHAOS_COUNT", "1"))
 ZOMBIES = int(os.environ.get("CHAOS_ZOMBIES", str(COUNT)))
 LONG_COUNT = int(os.environ.get("CHAOS_LONG_COUNT", str(min(COUNT, 3))))
@@ -63,10 +61,8 @@ def pytest_sessionfinish() -> None:
 
 @pytest.fixture(scope="session")
 def broken_rig(iris: Iris, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")])))
-        with Rig.started(iris, tmp_path_factory.mktemp("rig"), max_attempts=3, **SCALED) as rig:
-            yield rig
+    with Rig.started(iris, tmp_path_factory.mktemp("rig"), max_attempts=3, **SCALED) as rig:
+        yield rig
 
 
 @pytest.fixture

@@ -1,17 +1,18 @@
 """A platform to be broken: real processes, servers of its own, proxies between them, a record of every move."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import psutil
 import psycopg
 import redis
@@ -24,16 +25,17 @@ from ai_platform.jobs.doorbell import QUEUE
 from ai_platform.jobs.invariants import INVARIANTS, broken
 from ai_platform.jobs.job import FINAL
 from ai_platform.local.servers import Server, Servers, running_servers
-from ai_platform.models.manifest import decode, encode
-from ai_platform.models.signature import Feature, Signature
+from ai_platform.models import aliases, registry
+from ai_platform.models.manifest import Golden, Manifest, encode
 from ai_platform.models.signing import signer
+from ai_platform.runtimes.catalogue import FORMATS
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.redis import KEY_PREFIX
 from ai_platform.storage.schema import migrate
-from ai_platform.training import iris as iris_training
-from ai_platform.training import model_file
-from chaos.troubled import Trouble, Troubled
+from chaos import troubled
+from chaos.troubled import Trouble
 from harness import SAMPLE, START_SECONDS, Iris, Part, Platform, eventually, publish_iris
 from tcp_proxy import TcpProxy
 
@@ -79,8 +81,9 @@ class Rig(Platform):
         self.armed = folder / "failpoints"
         self.armed.mkdir(parents=True)
         settings = configuration.load(
-            database_url=self.postgres.url, redis_url=self.valkey.url, data_dir=folder, failpoints_dir=self.armed
-        )
+            auth="off", database_url=self.postgres.url, redis_url=self.valkey.url, data_dir=folder,
+            failpoints_dir=self.armed,
+        )  # fmt: skip
         groups = {
             "models": {"trusted_keys_dir": iris.keys, "cache_dir": folder / "models"},
             "worker": {"concurrency": 2},
@@ -92,7 +95,7 @@ class Rig(Platform):
         )
         migrate(settings)
         publish_iris(settings, iris)
-        publish_troubled(settings, iris, folder / "troubled")
+        publish_troubled(settings, iris)
         super().__init__(settings, folder)
         self.proxies = {
             (part, server): TcpProxy(url)
@@ -306,17 +309,29 @@ class Rig(Platform):
         return len(self.query(terminated))
 
 
-def publish_troubled(settings: Settings, iris: Iris, folder: Path) -> int:
+def publish_troubled(settings: Settings, iris: Iris) -> int:
     """A signed model that misbehaves on demand, with a time limit of its own."""
-    inputs = (Feature(name="number", example=1.0), Feature(name="trouble", example=0.0))
-    trained = iris_training.Trained("troubled", Troubled(), Signature(inputs=inputs), {}, [[1.0, 0.0], [2.0, 0.0]])
-    signs = signer(iris.signing_key, iris.keys)
-    files = model_file.write(trained, folder / "model.pkl", signs)
-    manifest = encode(msgspec.structs.replace(decode(files.manifest.read_bytes()), hard_limit_seconds=TROUBLED_LIMIT))
-    files.manifest.write_bytes(manifest)
-    files.signature.write_bytes(signs.sign(manifest))
+    artifact = Path(troubled.__file__)
+    source = artifact.read_bytes()
+    manifest = encode(
+        Manifest(
+            model="troubled",
+            format="python",
+            sha256=hashlib.sha256(source).hexdigest(),
+            size=len(source),
+            signature=Signature(inputs=(Feature(name="number", example=1.0), Feature(name="trouble", example=0.0))),
+            libraries=FORMATS["python"].libraries(),
+            metrics={},
+            golden=Golden([[1.0, 0.0], [2.0, 0.0]], [2.0, 4.0]),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            hard_limit_seconds=TROUBLED_LIMIT,
+        )
+    )
+    signature = signer(iris.signing_key, iris.keys).sign(manifest)
     with postgres.connect(settings, "test") as connection:
-        return model_file.publish(connection, files)
+        version = registry.add(connection, artifact, manifest, signature, created_by="test")
+        aliases.point(connection, "troubled", aliases.PRODUCTION, (aliases.Target(version),), by="test")
+    return version
 
 
 def new_key() -> str:

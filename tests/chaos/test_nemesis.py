@@ -15,13 +15,11 @@ import pytest
 from sklearn.datasets import load_iris
 
 from ai_platform.models.signing import signer
-from ai_platform.predictions.directory import VersionSource
 from ai_platform.predictions.instances import Instances
-from ai_platform.storage import postgres
+from ai_platform.predictions.versions import VersionSource
 from ai_platform.training import iris as iris_training
 from ai_platform.training import model_file
 from chaos import report
-from chaos.conftest import TESTS
 from chaos.faults import PROCESSES, SERVERS, Fault
 from chaos.ledger import Clients, Ledger
 from chaos.rig import SCALED, Rig
@@ -56,10 +54,7 @@ class Seen:
 @pytest.mark.guarantee("G1")
 @pytest.mark.guarantee("G2")
 @pytest.mark.guarantee("G3")
-def test_after_random_faults_of_every_kind_nothing_is_lost_doubled_wrong_or_stuck(
-    iris: Iris, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+def test_after_random_faults_of_every_kind_nothing_is_lost_doubled_wrong_or_stuck(iris: Iris, tmp_path: Path) -> None:
     begun = time.monotonic()
     seen, chance = Seen(), random.Random(SEED)
     print(f"\nseed {SEED} (CHAOS_SEED={SEED} repeats the choice of faults)", flush=True)
@@ -145,8 +140,7 @@ def _publish_another(rig: Rig, strength: float) -> None:
     files = model_file.write(
         trained, rig.folder / f"iris-{strength}" / "model.pkl", signer(rig.iris.signing_key, rig.iris.keys)
     )
-    with postgres.connect(rig.settings, "test") as connection:
-        model_file.publish(connection, files)
+    model_file.publish(rig.settings, files)
 
 
 def _wait_for_all(rig: Rig, seen: Seen, until: tuple[Clients, int] | None) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from chaos import report
-from chaos.conftest import TESTS
 from chaos.rig import Rig
 from harness import Iris, eventually
 
@@ -22,10 +21,8 @@ figures: dict[str, list[float]] = {}
 
 @pytest.fixture(scope="module")
 def default_rig(iris: Iris, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(TESTS))
-        with Rig.started(iris, tmp_path_factory.mktemp("default")) as rig:
-            yield rig
+    with Rig.started(iris, tmp_path_factory.mktemp("default")) as rig:
+        yield rig
     lines = report.table(
         ["What happened", "Times", "p50", "p99", "Longest"],
         [[name, len(values), *report.seconds(values)] for name, values in figures.items()],

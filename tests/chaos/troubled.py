@@ -1,4 +1,4 @@
-"""A model that misbehaves for given inputs; workers import it, because a signed pickle names it."""
+"""A model that misbehaves for given inputs. This very file is published, in the format `python`."""
 
 import collections
 import faulthandler
@@ -8,10 +8,8 @@ import resource
 import signal
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 HEADROOM = 64 * 1024 * 1024
 
@@ -27,13 +25,15 @@ class Trouble(IntEnum):
     KILLED = 5
 
 
-class Troubled(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Troubled:
     """Doubles its first feature."""
 
-    def predict(self, matrix: Any) -> Any:
-        for trouble in {int(value) for value in matrix[:, 1]} - {Trouble.NONE}:
+    inputs = ("number", "trouble")
+
+    def predict(self, rows: list[list[float]]) -> list[float]:
+        for trouble in {int(trouble) for _number, trouble in rows} - {Trouble.NONE}:
             _ACTS[Trouble(trouble)]()
-        return matrix[:, 0] * 2
+        return [number * 2 for number, _trouble in rows]
 
 
 def _raise() -> None:

@@ -180,6 +180,24 @@ def test_retraining_publishes_the_next_version(stack: Stack) -> None:
     wait_until(lambda: version() == 2, MODEL_SECONDS, "version 2 serves")
 
 
+def test_a_model_of_ones_own_is_published_into_the_running_stack(stack: Stack, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "formats" / "python.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "parcels.py").write_text(source, encoding="utf-8")
+    tmp_path.chmod(0o755)
+    mounted = ("-v", f"{tmp_path}:/models:ro")
+    said = stack.compose("run", "--rm", *mounted, "migrate", "models", "publish", "parcels", "/models/parcels.py")
+    assert "published: parcels version 1, now production" in said
+    parcel = b'{"features": {"distance_km": 900, "express": false, "country": "IS"}}'
+
+    def answer() -> tuple[int, bytes]:
+        status, _headers, body = call("POST", "/models/parcels/predict", parcel)
+        return status, body
+
+    wait_until(lambda: answer()[0] == 200, MODEL_SECONDS, "parcels serves")
+    assert json.loads(answer()[1])["label"] == "late"
+
+
 def test_events_pass_the_gateway_as_they_come(stack: Stack) -> None:
     (worker,) = stack.containers("worker")
     stack.docker("pause", worker)

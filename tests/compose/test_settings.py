@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 FIXED = {
     f"{PREFIX}{name}"
     for name in (
+        "ADMIN_KEY",
         "DATA_DIR",
         "FAILPOINTS_DIR",
         "DATABASE_URL",
@@ -23,14 +24,14 @@ FIXED = {
     )
 }
 PASSWORDS = {f"{PREFIX}DATABASE_PASSWORD", f"{PREFIX}REDIS_PASSWORD"}
-STACK = {f"{PREFIX}{name}" for name in ("BIND", "API_REPLICAS", "WORKER_REPLICAS", "VERSION", "REVISION")}
+STACK = {f"{PREFIX}{name}" for name in ("API_REPLICAS", "WORKER_REPLICAS", "VERSION", "REVISION")}
 
 
 def passed_on() -> set[str]:
-    """Names without a value in compose.yaml's `x-settings`."""
+    """Names in compose.yaml's `x-settings` that have no value, or one of their own only if none is given."""
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     block = text[text.index("x-settings:") : text.index("x-once-migrated:")]
-    return set(re.findall(rf"^  ({PREFIX}\w+):$", block, re.MULTILINE))
+    return set(re.findall(rf"^  ({PREFIX}\w+):(?: \$\{{\1:-.*\}})?$", block, re.MULTILINE))
 
 
 def explained() -> set[str]:

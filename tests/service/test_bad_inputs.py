@@ -2,6 +2,7 @@
 
 import json
 import socket
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,25 @@ import pytest
 
 from harness import SAMPLE, Platform
 
-DOORS = ["/predict/", "/predict/async", "/models/iris/predict", "/models/iris/versions/1/predict/async"]
+LATER = {"Prefer": "respond-async"}
+
+
+@dataclass(frozen=True)
+class Door:
+    """A way in for a prediction."""
+
+    path: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def later(self) -> bool:
+        return bool(self.headers) or self.path.rstrip("/").endswith("async")
+
+
+MODELS = ("", "/models/iris", "/models/iris/aliases/production", "/models/iris/versions/1")
+PATHS = [f"{model}/predict{later}{slash}" for model in MODELS for later in ("", "/async") for slash in ("", "/")]
+DOORS = [Door(path) for path in PATHS] + [Door(path, LATER) for path in PATHS if "async" not in path]
+ASYNCHRONOUS = [door for door in DOORS if door.later]
 GOOD = json.dumps(SAMPLE).encode()
 
 
@@ -97,32 +116,82 @@ TRANSPORT = [
 ]
 
 
-@pytest.mark.parametrize("door", DOORS)
+RAW = [
+    ("length and chunks", ["Content-Length: 5", "Transfer-Encoding: chunked"], 400, "malformed_request"),
+    ("two lengths", ["Content-Length: 5", "Content-Length: 6"], 400, "malformed_request"),
+    ("negative length", ["Content-Length: -5"], 400, "malformed_request"),
+    ("length that is no number", ["Content-Length: 1e2"], 400, "malformed_request"),
+    ("unknown transfer coding", ["Transfer-Encoding: gzip"], 400, "malformed_request"),
+    ("length over the limit, no body", ["Content-Length: 1048577"], 413, "body_too_large"),
+    ("length beyond any number", [f"Content-Length: {'9' * 18}"], 413, "body_too_large"),
+    ("33 KB in one header", ["Filler: " + "x" * 33_000], 431, "headers_too_large"),
+    ("101 headers", ["Filler: x"] * 101, 431, "headers_too_large"),
+    ("header without a name", [": x"], 400, "malformed_request"),
+    ("header with a line folded into it", ["A: b", " c"], 400, "malformed_request"),
+    ("NUL in a header", ["A: b\0c"], 400, "malformed_request"),
+    ("two hosts", ["Host: localhost"], 400, "unknown_host"),
+    ("two media types", ["Content-Type: text/plain"], 415, "unsupported_media_type"),
+    ("gzip and identity", ["Content-Encoding: gzip", "Content-Encoding: identity"], 415, "unsupported_media_type"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("bad", MALFORMED + WRONG + TRANSPORT, ids=lambda bad: bad.name)
-def test_a_bad_request_is_refused_with_problem_details(platform: Platform, door: str, bad: Bad) -> None:
-    answer = platform.client.post(door, content=bad.body, headers={"Content-Type": "application/json"} | bad.headers)
-    body = problem(answer, bad.status, bad.code)
-    if bad.pointer is not None:
-        assert bad.pointer in [fault["pointer"] for fault in body["errors"]]
+def test_a_bad_request_is_refused_with_problem_details_at_every_door(platform: Platform, bad: Bad) -> None:
+    for door in DOORS:
+        headers = {"Content-Type": "application/json"} | bad.headers | door.headers
+        body = problem(platform.client.post(door.path, content=bad.body, headers=headers), bad.status, bad.code)
+        if bad.pointer is not None:
+            assert bad.pointer in [fault["pointer"] for fault in body["errors"]], door
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_body_without_a_content_type_is_refused(platform: Platform, door: str) -> None:
-    problem(platform.client.post(door, content=GOOD), 415, "unsupported_media_type")
+@pytest.mark.parametrize(("name", "headers", "status", "code"), RAW, ids=[row[0] for row in RAW])
+def test_what_is_hardly_a_request_is_refused_with_problem_details_at_every_door(
+    platform: Platform, name: str, headers: list[str], status: int, code: str
+) -> None:
+    for door in DOORS:
+        preferred = [f"{key}: {value}" for key, value in door.headers.items()]
+        answer = raw(platform, f"POST {door.path} HTTP/1.1", ["Content-Type: application/json", *preferred, *headers])
+        assert answer.startswith(f"HTTP/1.1 {status} "), (door, answer)
+        assert f'"code":"{code}"' in answer
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_streamed_body_over_the_limit_is_cut_off(platform: Platform, door: str) -> None:
-    parts = (b" " * 65_536 for _ in range(64))
-    answer = platform.client.post(door, content=parts, headers={"Content-Type": "application/json"})
-    problem(answer, 413, "body_too_large")
+def test_no_door_is_missing_from_these_tests(platform: Platform) -> None:
+    """Each path of the document that takes an input is one of those that are tried."""
+    document = platform.client.get("/openapi.json").json()["paths"]
+    doors = {path for path, operations in document.items() if "predict" in path and "post" in operations}
+    tried = {
+        path.replace("iris", "{name}").replace("/1/", "/{version}/").replace("production", "{alias}") for path in PATHS
+    }
+    assert doors
+    assert doors <= tried
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_another_method_is_answered_with_the_right_one(platform: Platform, door: str) -> None:
-    answer = platform.client.get(door)
-    problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "POST"
+def test_a_body_without_a_content_type_is_refused(platform: Platform) -> None:
+    for door in DOORS:
+        problem(platform.client.post(door.path, content=GOOD, headers=door.headers), 415, "unsupported_media_type")
+
+
+def test_a_streamed_body_over_the_limit_is_cut_off(platform: Platform) -> None:
+    for door in DOORS:
+        parts = (b" " * 65_536 for _ in range(64))
+        headers = {"Content-Type": "application/json"} | door.headers
+        problem(platform.client.post(door.path, content=parts, headers=headers), 413, "body_too_large")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_another_method_is_answered_with_the_right_one(platform: Platform, method: str) -> None:
+    for door in DOORS:
+        answer = platform.client.request(method, door.path, headers=door.headers)
+        problem(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == "POST"
+
+
+def test_whoever_accepts_only_xml_gets_json(platform: Platform) -> None:
+    for door in DOORS:
+        headers = {"Accept": "text/xml"} | door.headers
+        answer = platform.client.post(door.path, json=SAMPLE, headers=headers)
+        assert answer.status_code == (202 if door.later else 200)
+        assert answer.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize(
@@ -154,18 +223,34 @@ def test_a_wrong_path_is_refused(platform: Platform, path: str, status: int, cod
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 256, "with space in it", "naïve-key-1"])
 def test_a_malformed_idempotency_key_is_refused(platform: Platform, key: str) -> None:
-    headers = {"Idempotency-Key": key.encode("latin-1").decode("latin-1")}
-    answer = httpx.post(
-        f"{platform.url}/predict/async",
-        json=SAMPLE,
-        headers=[(b"Idempotency-Key", headers["Idempotency-Key"].encode("latin-1"))],
-    )
-    problem(answer, 400, "invalid_header")
+    for door in ASYNCHRONOUS:
+        headers = [
+            (b"Idempotency-Key", key.encode("latin-1")),
+            *[(a.encode(), b.encode()) for a, b in door.headers.items()],
+        ]
+        problem(platform.client.post(door.path, json=SAMPLE, headers=headers), 400, "invalid_header")
 
 
 def test_two_idempotency_keys_are_refused(platform: Platform) -> None:
-    headers = [("Idempotency-Key", "first-key"), ("Idempotency-Key", "second-key")]
-    problem(platform.client.post("/predict/async", json=SAMPLE, headers=headers), 400, "invalid_header")
+    for door in ASYNCHRONOUS:
+        headers = [("Idempotency-Key", "first-key"), ("Idempotency-Key", "second-key"), *door.headers.items()]
+        problem(platform.client.post(door.path, json=SAMPLE, headers=headers), 400, "invalid_header")
+
+
+def test_an_idempotency_key_that_was_used_with_another_body_is_refused(platform: Platform) -> None:
+    headers = {"Idempotency-Key": f"used-before-{uuid.uuid4()}"}
+    other = {"features": [6.0, 3.0, 4.0, 1.0]}
+    assert platform.client.post("/predict/async", json=SAMPLE, headers=headers).status_code == 202
+    for door in ASYNCHRONOUS:
+        answer = platform.client.post(door.path, json=other, headers=headers | door.headers)
+        problem(answer, 422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize("lifetime", ["0", "-1", "nan", "inf", "1e30", "", "soon", "1&expires_in=2", "1&other=2"])
+def test_a_lifetime_that_is_none_is_refused(platform: Platform, lifetime: str) -> None:
+    for door in ASYNCHRONOUS:
+        answer = platform.client.post(f"{door.path}?expires_in={lifetime}", json=SAMPLE, headers=door.headers)
+        problem(answer, 422, "invalid_parameter")
 
 
 @pytest.mark.parametrize("job", ["1", "not-a-uuid", "01a20929-a275-761e-976d-94e2e7995b6f", "%00", "..%2fjobs"])
@@ -183,22 +268,11 @@ def test_a_wait_that_is_no_number_of_seconds_is_refused(platform: Platform, wait
     assert body["errors"][0]["parameter"] == "wait"
 
 
-@pytest.mark.parametrize(
-    ("request_line", "headers"),
-    [
-        ("POST /predict/ HTTP/1.1", ["Content-Length: 5", "Transfer-Encoding: chunked"]),
-        ("POST /predict/ HTTP/1.1", ["Content-Length: 5", "Content-Length: 6"]),
-        ("POST /predict/ HTTP/1.1", ["Content-Length: -5"]),
-        ("POST /predict/ HTTP/1.1", ["Content-Type: application/json", "Filler: " + "x" * 33_000]),
-        ("NONSENSE", []),
-    ],
-    ids=["length and chunks", "two lengths", "negative length", "33 KB of headers", "no HTTP"],
-)
-def test_what_is_no_request_gets_a_4xx_or_a_closed_connection(
-    platform: Platform, request_line: str, headers: list[str]
-) -> None:
-    answer = raw(platform, request_line, headers, b"")
-    assert answer == "" or answer.split(" ")[1].startswith("4"), answer
+@pytest.mark.parametrize("request_line", ["NONSENSE", "POST", "POST /predict/ HTTP/9.9", "\x16\x03\x01"])
+def test_what_is_no_request_is_refused(platform: Platform, request_line: str) -> None:
+    answer = raw(platform, request_line, [])
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert '"code":"malformed_request"' in answer
 
 
 def test_after_all_that_the_platform_still_predicts(platform: Platform) -> None:
@@ -217,13 +291,13 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-def raw(platform: Platform, request_line: str, headers: list[str], body: bytes) -> str:
+def raw(platform: Platform, request_line: str, headers: list[str], body: bytes = b"") -> str:
     """Send bytes as they are, and read until the server closes or has answered."""
     lines = [request_line, f"Host: 127.0.0.1:{platform.port}", *headers, "Connection: close"]
     if body:
         lines.append(f"Content-Length: {len(body)}")
     with socket.create_connection(("127.0.0.1", platform.port), timeout=10) as connection:
-        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        connection.sendall("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
         answer = b""
         try:
             while part := connection.recv(65_536):

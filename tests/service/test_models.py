@@ -1,15 +1,17 @@
 """Publishing and loading: what is verified, what is refused, and that nothing unverified is ever executed."""
 
+import hashlib
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from ai_platform.errors import ArtifactRefused, ModelNotFound
-from ai_platform.models import registry
+from ai_platform.models import aliases, registry
 from ai_platform.models.loader import Loader
 from ai_platform.models.manifest import decode, encode
 from ai_platform.models.signing import signer, verify
@@ -32,15 +34,11 @@ def own_iris(iris: Iris, tmp_path: Path) -> Iris:
     files = ModelFile.beside(tmp_path / "model.pkl")
     for source, copy in zip(_paths(iris.files), _paths(files), strict=True):
         shutil.copy(source, copy)
-    return Iris(files, iris.keys, iris.signing_key)
+    return replace(iris, files=files)
 
 
 def loader(settings: Settings, connection: BoundedConnection) -> Loader:
-    return Loader(
-        settings.artifact_cache_dir,
-        settings.trusted_keys_dir,
-        lambda sha256: registry.artifact_parts(connection, sha256),
-    )
+    return Loader(settings, lambda sha256: registry.artifact_parts(connection, sha256))
 
 
 def resign(iris: Iris, **changes: object) -> None:
@@ -55,7 +53,7 @@ def test_versions_are_numbered_and_the_last_published_is_production(
 ) -> None:
     assert publish_iris(settings, iris) == 2
     assert publish_iris(settings, iris) == 3
-    assert registry.production_versions(connection) == {"iris": 3}
+    assert aliases.find(connection, "iris", aliases.PRODUCTION).targets == (aliases.Target(3),)
 
 
 def test_a_published_version_loads_with_the_bytes_that_were_published(
@@ -74,17 +72,17 @@ def test_a_version_that_does_not_exist_is_not_found(connection: BoundedConnectio
 def test_a_flipped_byte_is_refused_at_publishing(connection: BoundedConnection, own_iris: Iris) -> None:
     content = bytearray(own_iris.files.artifact.read_bytes())
     content[100] ^= 1
-    own_iris.files.artifact.write_bytes(content)
+    resign(own_iris, sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(ArtifactRefused, match="not the ones"):
         publish(connection, own_iris)
-    assert registry.production_versions(connection) == {"iris": 1}
+    assert [version.version for version in registry.versions(connection, "iris")] == [1]
 
 
 def test_a_flipped_byte_in_the_database_is_refused_at_loading(
     settings: Settings, connection: BoundedConnection
 ) -> None:
     connection.execute("UPDATE artifact_chunks SET bytes = set_byte(bytes, 100, get_byte(bytes, 100) # 1)")
-    with pytest.raises(ArtifactRefused, match="not the ones that were signed"):
+    with pytest.raises(ArtifactRefused, match="not the ones that were published"):
         loader(settings, connection).load(registry.find(connection, "iris", 1))
 
 
@@ -93,7 +91,7 @@ def test_a_flipped_byte_in_the_local_cache_is_replaced_from_the_store(
 ) -> None:
     version = registry.find(connection, "iris", 1)
     loader(settings, connection).load(version)
-    cached = settings.artifact_cache_dir / version.sha256.hex()
+    cached = settings.artifact_cache_dir / (version.compiled_sha256 or version.sha256).hex()
     content = bytearray(cached.read_bytes())
     content[-1] ^= 1
     cached.write_bytes(content)
@@ -105,7 +103,7 @@ def test_a_link_in_the_local_cache_is_not_followed(
 ) -> None:
     version = registry.find(connection, "iris", 1)
     settings.artifact_cache_dir.mkdir(parents=True)
-    cached = settings.artifact_cache_dir / version.sha256.hex()
+    cached = settings.artifact_cache_dir / (version.compiled_sha256 or version.sha256).hex()
     cached.symlink_to(iris.files.artifact)
     loader(settings, connection).load(version)
     assert not cached.is_symlink()
@@ -116,10 +114,8 @@ def test_a_pickle_that_would_run_a_command_is_not_opened_unless_a_trusted_key_si
 ) -> None:
     trap = tmp_path / "executed"
     own_iris.files.artifact.write_bytes(pickle.dumps(_Trap(str(trap))))
-    import hashlib
-
     content = own_iris.files.artifact.read_bytes()
-    stranger = Iris(own_iris.files, tmp_path / "strange-keys", tmp_path / "strange" / "signing.pem")
+    stranger = replace(own_iris, keys=tmp_path / "strange-keys", signing_key=tmp_path / "strange" / "signing.pem")
     resign(stranger, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     version = publish(connection, stranger)
     with pytest.raises(ArtifactRefused, match="not trusted"):
@@ -175,8 +171,9 @@ def test_the_api_takes_up_a_new_version_and_keeps_the_old_one_when_the_new_one_i
         publish_iris(settings, iris)
         eventually(lambda: served() == 2, 5, "version 2 is served")
         resign(own_iris, format="shell-script")
-        publish_iris(settings, own_iris)
-        eventually(lambda: "model not taken up" in platform.parts["api"].log.read_text(), 5, "version 3 is refused")
+        with postgres.connect(settings, "test") as connection:
+            publish(connection, own_iris, aliases.PRODUCTION)
+        eventually(lambda: "version not taken up" in platform.parts["api"].log.read_text(), 5, "version 3 is refused")
         assert served() == 2
         refused = platform.client.post("/models/iris/versions/3/predict", json=SAMPLE)
         assert (refused.status_code, refused.json()["code"]) == (503, "model_not_ready")
@@ -194,14 +191,13 @@ def test_only_one_module_can_unpickle() -> None:
     assert found == {"runtimes/sklearn_pickle.py"}
 
 
-def publish(connection: BoundedConnection, iris: Iris) -> int:
-    return registry.publish(
-        connection,
-        iris.files.artifact,
-        iris.files.manifest.read_bytes(),
-        iris.files.signature.read_bytes(),
-        created_by="test",
-    )
+def publish(connection: BoundedConnection, iris: Iris, alias: str | None = None) -> int:
+    """Record a model file as it is, unproven."""
+    signed = iris.files.signed()
+    version = registry.add(connection, iris.files.artifact, signed.manifest, signed.signature, created_by="test")
+    if alias is not None:
+        aliases.point(connection, "iris", alias, (aliases.Target(version),), by="test")
+    return version
 
 
 class _Trap:

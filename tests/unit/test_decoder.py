@@ -4,24 +4,27 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_platform.errors import InvalidInput, InvalidJson
-from ai_platform.models.signature import Feature, Signature
 from ai_platform.predictions.decoder import InstanceDecoder
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.strict_json import loads
-from ai_platform.predictions.validation import validate
+from ai_platform.predictions.validation import LARGEST_NUMBER, validate
 from ai_platform.runtimes.runtime import Value
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 NAMES = ("length", "width", "größe")
 LIMITS = LimitSettings(rows=8)
 SIGNATURE = Signature(inputs=tuple(Feature(name=name) for name in NAMES))
 DECODER = InstanceDecoder(SIGNATURE, LIMITS)
+# The same with two columns in which training had missing values.
+GAPPY = Signature(inputs=tuple(Feature(name=name, nullable=name != "width") for name in NAMES))
+GAPPY_DECODER = InstanceDecoder(GAPPY, LIMITS)
 
-numbers = st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.integers(-(2**60), 2**60) | st.floats(-LARGEST_NUMBER, LARGEST_NUMBER)
 anything = st.recursive(
     st.none() | st.booleans() | numbers | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.sampled_from(NAMES), inner),
@@ -46,8 +49,8 @@ def read(decode: Any, body: bytes) -> Instances | tuple[type, Any]:
     return found
 
 
-def carefully(body: bytes) -> Instances:
-    return validate(loads(body), SIGNATURE, LIMITS)
+def carefully(body: bytes, signature: Signature = SIGNATURE) -> Instances:
+    return validate(loads(body), signature, LIMITS)
 
 
 @given(good)
@@ -59,14 +62,43 @@ def test_a_good_body_is_read_as_it_was_written(document: dict[str, Any]) -> None
     assert found == Instances(expected, "features" in document)
 
 
+@pytest.mark.parametrize("number", [LARGEST_NUMBER, 1.01 * LARGEST_NUMBER, 1e308, 10**40, 10**101])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_beyond_the_largest_is_refused_both_ways(number: float, sign: int) -> None:
+    body = json.dumps({"features": [1, sign * number, 3]}).encode()
+    found = read(DECODER.decode, body)
+    assert found == read(carefully, body)
+    assert isinstance(found, Instances) == (number <= LARGEST_NUMBER)
+
+
 @given(good | nearly | anything)
 def test_the_fast_way_and_the_careful_way_agree_on_any_document(document: Any) -> None:
     body = json.dumps(document).encode()
     assert read(DECODER.decode, body) == read(carefully, body)
 
 
+values = numbers | st.none()
+gappy_rows = st.lists(values, min_size=2, max_size=4) | st.dictionaries(st.sampled_from([*NAMES, "other"]), values)
+
+
+@given(st.lists(gappy_rows, max_size=4))
+def test_the_fast_way_and_the_careful_way_agree_on_missing_values(given_rows: list[Any]) -> None:
+    body = json.dumps({"instances": given_rows}).encode()
+    assert read(GAPPY_DECODER.decode, body) == read(lambda given: carefully(given, GAPPY), body)
+
+
+def test_missing_values_are_read_the_fast_way_where_training_had_them() -> None:
+    assert GAPPY_DECODER._decoder is not None
+    body = b'{"instances": [[null, 1, 2], {"width": 1, "length": 3, "gr\xc3\xb6\xc3\x9fe": null}, {"width": 1}]}'
+    assert GAPPY_DECODER.decode(body).rows == [[None, 1, 2], [3, 1, None], [None, 1, None]]
+
+
+def test_two_equal_keys_do_not_hide_behind_one_that_is_left_out() -> None:
+    with pytest.raises(InvalidJson, match="same key twice"):
+        GAPPY_DECODER.decode(b'{"features": {"width": 2, "width": 2, "length": 1}}')
+
+
 @given(good, st.integers(0, 200), st.binary(max_size=3))
-@settings(max_examples=300)
 def test_the_fast_way_and_the_careful_way_agree_on_damaged_bytes(document: Any, place: int, damage: bytes) -> None:
     body = bytearray(json.dumps(document).encode())
     body[place % len(body) : place % len(body) + len(damage)] = damage
@@ -122,7 +154,7 @@ def test_at_most_twenty_faults_are_told() -> None:
 MIXED = Signature(
     inputs=(
         Feature(name="age", type="integer", minimum=0, maximum=120, enforced=True),
-        Feature(name="city", type="string", nullable=True),
+        Feature(name="city", type="string", nullable=True, categories=("Paris", "Rome")),
         Feature(name="member", type="boolean"),
     )
 )
@@ -133,6 +165,8 @@ MIXED = Signature(
     [
         ([30, "Rome", True], None),
         ([30, None, False], None),
+        ([30, "a city that training never saw", False], None),
+        ({"member": True, "city": None, "age": 30}, None),
         ({"age": 30, "member": True}, None),
         ([30.5, "Rome", True], "/features/0 must be an integer of at most 2^53"),
         ([121, "Rome", True], "/features/0 must be at most 120"),
@@ -142,6 +176,7 @@ MIXED = Signature(
         ([30, "a\x00b", True], "/features/1 must not hold control characters"),
         ([30, "Rome", 1], "/features/2 must be true or false"),
         ([30, "Rome", None], "/features/2 must be a boolean, not null"),
+        ([None, "Rome", True], "/features/0 must be an integer, not null"),
         ({"age": 30}, "/features/member is missing"),
     ],
 )
@@ -154,3 +189,22 @@ def test_types_nulls_and_declared_ranges_are_checked(instance: Any, fault: str |
         with pytest.raises(InvalidInput) as refusal:
             decoder.decode(body)
         assert [f"{found.pointer} {found.detail}" for found in refusal.value.faults] == [fault]
+
+
+def test_instances_of_mixed_types_come_in_any_order_of_names_and_leave_as_the_signature_has_them() -> None:
+    decoder = InstanceDecoder(MIXED, LimitSettings())
+    body = {"instances": [{"member": True, "city": "Rome", "age": 30}, {"age": 5, "member": False}, [7, None, True]]}
+    assert decoder.decode(json.dumps(body).encode()).rows == [[30, "Rome", True], [5, None, False], [7, None, True]]
+
+
+def test_a_fault_in_the_thirty_eighth_row_is_named_by_row_and_field() -> None:
+    inputs = (*(Feature(name=f"petal_{side}") for side in ("length", "width")), Feature(name="kind", type="string"))
+    decoder = InstanceDecoder(Signature(inputs=inputs), LimitSettings())
+    rows: list[Any] = [{"petal_length": 1.4, "petal_width": 0.2, "kind": "wild"}] * 50
+    rows[37] = {"petal_width": "wide", "petal_length": 1.4, "kind": 5}
+    with pytest.raises(InvalidInput) as refusal:
+        decoder.decode(json.dumps({"instances": rows}).encode())
+    assert [f"{fault.pointer}: {fault.detail}" for fault in refusal.value.faults] == [
+        "/instances/37/petal_width: must be a number",
+        "/instances/37/kind: must be a string",
+    ]

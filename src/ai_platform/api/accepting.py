@@ -7,13 +7,15 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from ai_platform.access.principal import Principal
 from ai_platform.api.envelope import Scope, Send
+from ai_platform.api.gate import charge
 from ai_platform.api.parameters import seconds_of
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidHeader, InvalidParameter, PlatformError
 from ai_platform.jobs.acceptance import Accepted, request_hash
 from ai_platform.jobs.following import wait_for_end
-from ai_platform.jobs.job import ANONYMOUS, Job
+from ai_platform.jobs.job import Job
 from ai_platform.predictions.prepared import PreparedModel
 
 Headers = list[tuple[bytes, bytes]]
@@ -21,7 +23,6 @@ Headers = list[tuple[bytes, bytes]]
 SHORTEST_LIFETIME = 0.001
 _KEY = re.compile(r"[\x21-\x7e]{8,255}")
 _JSON = (b"content-type", b"application/json")
-_NO_STORE = (b"cache-control", b"no-store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +67,22 @@ async def accept(
     Raises:
         PlatformError: any fact that the problem table knows.
     """
+    principal: Principal = scope["aip_principal"]
     expires_in = _expires_in(scope, services.settings.jobs.longest_lifetime_seconds)
+    instances = prepared.decoder.decode(body)
+    charge(scope, len(instances.rows))
     accepted = await services.acceptance.accept(
         prepared,
-        prepared.decoder.decode(body),
-        owner=ANONYMOUS,
+        instances,
+        owner=principal.owner,
         key=idempotency_key_of(scope["headers"]),
         request_hash=request_hash(prepared.served.name, version, body),
         expires_in=expires_in,
+        waiting_jobs=principal.waiting_jobs,
     )
     headers = _headers(accepted, applied=preference.respond_async and not later)
     if preference.wait and not later:
-        job = await _wait(services, accepted, preference.wait)
+        job = await _wait(services, accepted, principal.owner, preference.wait)
         if job is not None and job.state == "succeeded":
             await send_json(send, 200, orjson.dumps(job.result), headers)
             return
@@ -85,11 +90,11 @@ async def accept(
     await send_json(send, 202, orjson.dumps(accepted_body(accepted)), headers)
 
 
-async def _wait(services: Services, accepted: Accepted, seconds: float) -> Job | None:
+async def _wait(services: Services, accepted: Accepted, owner: str, seconds: float) -> Job | None:
     """The job after the wait; None when nobody can tell, which must not hide that it was accepted."""
     seconds = min(seconds, services.settings.limits.wait_seconds)
     try:
-        return await wait_for_end(services.jobs, services.watcher, accepted.id, ANONYMOUS, seconds)
+        return await wait_for_end(services.jobs, services.watcher, accepted.id, owner, seconds)
     except PlatformError:
         return None
 
@@ -106,9 +111,9 @@ def preference_of(headers: Headers) -> Preference:
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """Answer with JSON that nobody keeps."""
+    """Answer with JSON."""
     length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, _NO_STORE, *headers]})
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -3,12 +3,13 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from ai_platform import __version__
-from ai_platform.api import docs, jobs, metrics, status
+from ai_platform.api import audit, docs, jobs, keys, metrics, models, status
+from ai_platform.api.cors import CrossOrigin
 from ai_platform.api.envelope import App, Envelope
 from ai_platform.api.lane import PredictionLane
 from ai_platform.api.openapi import describe
@@ -17,20 +18,31 @@ from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed, NotFound, PlatformError
 from ai_platform.settings import Settings
 
+ROOMS = (status, models, jobs, metrics, keys, audit, docs)
+
 
 def create(settings: Settings) -> App:
     """The whole ASGI application of one API process."""
-    app = FastAPI(title="AI Platform", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan)
+    app = routes(settings)
+    lane = PredictionLane(app, settings)
+    app.state.lane = lane
+    envelope = Envelope(lane, settings)
+    return CrossOrigin(envelope, settings.api.cors_origins) if settings.api.cors_origins else envelope
+
+
+def routes(settings: Settings) -> FastAPI:
+    """FastAPI with every route but the lane's."""
+    app = FastAPI(
+        title="AI Platform", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan
+    )
     app.state.settings = settings
-    for room in (status, jobs, metrics, docs):
-        app.include_router(room.router)
+    for room in ROOMS:
+        app.include_router(room.router, dependencies=[Depends(_authorize)])
     app.router.redirect_slashes = False
     for kind in (PlatformError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _answer_fact)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
-    lane = PredictionLane(app, settings)
-    app.state.lane = lane
-    return Envelope(lane, settings)
+    return app
 
 
 @contextlib.asynccontextmanager
@@ -43,6 +55,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await services.close()
+
+
+async def _authorize(request: Request) -> None:
+    """The same gate as the lane's; a route that does not say what it needs is refused to everybody."""
+    request.app.state.services.gate.authorize(request.scope, request.scope["route"].path)
 
 
 async def _answer_fact(_request: Request, error: Exception) -> Response:

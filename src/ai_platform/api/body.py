@@ -1,9 +1,7 @@
-"""Reading a request's body within its bounds: media type, size as it streams, time."""
-
-import asyncio
+"""Reading a request's body within its bounds: media type, and size as it streams. Its time is the protocol's."""
 
 from ai_platform.api.envelope import Receive, Scope
-from ai_platform.errors import BodyTooLarge, InvalidHeader, RequestTimedOut, UnsupportedMediaType
+from ai_platform.errors import BodyTooLarge, InvalidHeader, UnsupportedMediaType
 from ai_platform.settings import Settings
 
 
@@ -13,19 +11,10 @@ async def read_json_body(scope: Scope, receive: Receive, settings: Settings) -> 
     Raises:
         UnsupportedMediaType: it is not `application/json`, or it is compressed.
         BodyTooLarge: more than `limits.body_bytes`, announced or streamed.
-        RequestTimedOut: it did not arrive within `api.body_seconds`.
-        InvalidHeader: the client left before its body was whole.
+        InvalidHeader: the client left, or ran out of time, before its body was whole.
     """
     limit = settings.limits.body_bytes
     _check_headers(scope["headers"], limit)
-    try:
-        async with asyncio.timeout(settings.api.body_seconds):
-            return await _read(receive, limit)
-    except TimeoutError:
-        raise RequestTimedOut(f"the body must arrive within {settings.api.body_seconds:g} s") from None
-
-
-async def _read(receive: Receive, limit: int) -> bytes:
     body = b""
     while True:
         message = await receive()

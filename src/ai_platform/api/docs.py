@@ -3,9 +3,11 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+import orjson
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
+from ai_platform.api import security_headers
 from ai_platform.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -30,19 +32,27 @@ START = """SwaggerUIBundle({
 
 
 @router.get("/docs")
-async def page() -> Response:
+async def page(request: Request) -> Response:
     """The page."""
+    request.scope[security_headers.KEY] = security_headers.PAGE
     return Response(PAGE, media_type="text/html")
 
 
+@router.get("/openapi.json")
+async def document(request: Request) -> Response:
+    """The OpenAPI document, with the models of this moment."""
+    return Response(orjson.dumps(request.app.openapi()), media_type="application/json")
+
+
 @router.get("/docs/start.js")
-async def start() -> Response:
+async def start(request: Request) -> Response:
     """The script that starts it."""
+    request.scope[security_headers.KEY] = security_headers.ASSET
     return Response(START, media_type="text/javascript")
 
 
 @router.get("/docs/{name}")
-async def asset(name: str) -> Response:
+async def asset(request: Request, name: str) -> Response:
     """One of the wheel's files.
 
     Raises:
@@ -50,4 +60,5 @@ async def asset(name: str) -> Response:
     """
     if name not in FILES:
         raise NotFound("no such file")
-    return FileResponse(STATIC / name, media_type=FILES[name], headers={"cache-control": "max-age=86400"})
+    request.scope[security_headers.KEY] = security_headers.ASSET
+    return FileResponse(STATIC / name, media_type=FILES[name])

@@ -1,4 +1,4 @@
-"""Around every request, whichever door it takes: its id, its bounds, its problem details, its metrics. Plain ASGI."""
+"""Around every request, whichever door it takes: its id, host, problem details, headers, metrics. Plain ASGI."""
 
 import re
 import time
@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ai_platform.access.limiter import Ticket
+from ai_platform.api import security_headers
 from ai_platform.api.problems import internal, problem
-from ai_platform.errors import ExpectationFailed, HeadersTooLarge, PlatformError, UnknownHost, UrlTooLong
+from ai_platform.errors import ExpectationFailed, PlatformError, UnknownHost
 from ai_platform.predictions.identity import new_id
 from ai_platform.settings import Settings
 from ai_platform.telemetry import REQUEST_ID, REQUEST_SECONDS, REQUESTS, logger
@@ -20,8 +22,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_URL_BYTES = 8_192
-MAX_HEADER_BYTES = 32_768
 UNMATCHED = "unmatched"
 _GIVEN_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -31,6 +31,8 @@ class Envelope:
 
     Args:
         app: what answers; it may raise any `PlatformError`, and sets `scope["aip_route"]` or `scope["route"]`.
+            The protocol sets `scope["aip_refusal"]` to what is raised before that, and `scope["aip_replaced"]` when
+            such a refusal answers instead of the request.
         settings: host allow-list.
     """
 
@@ -55,7 +57,9 @@ class Envelope:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                given = scope.get(security_headers.KEY, security_headers.API)
+                own = (b"x-request-id", request_id)
+                message["headers"] = [*message.get("headers", ()), own, *_limits(scope), *given]
             elif not message.get("more_body", False):
                 complete = True
             await send(message)
@@ -70,22 +74,19 @@ class Envelope:
             if not complete:
                 await _answer_problem(internal(), status, send_with_id)
         finally:
-            route = scope.get("aip_route") or getattr(scope.get("route"), "path", UNMATCHED)
-            REQUESTS.labels(route, scope["method"] if route != UNMATCHED else "", str(status or 499)).inc()
-            REQUEST_SECONDS.labels(route).observe(time.perf_counter() - begun)
+            _count(scope, status, time.perf_counter() - begun)
 
     def _check(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
-        if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URL_BYTES:
-            raise UrlTooLong(f"path and query may have {MAX_URL_BYTES} bytes together")
-        host, size = b"", 0
+        if "aip_refusal" in scope:
+            raise scope["aip_refusal"]
+        host = b""
         for name, value in headers:
-            size += len(name) + len(value)
             if name == b"host":
+                if host:
+                    raise UnknownHost("a request names one host")
                 host = value
             elif name == b"expect" and value.lower() != b"100-continue":
                 raise ExpectationFailed("only 100-continue can be expected")
-        if size > MAX_HEADER_BYTES:
-            raise HeadersTooLarge(f"the headers may have {MAX_HEADER_BYTES} bytes together")
         if self._hosts is not None and host not in self._known_hosts:
             self._check_host(host)
 
@@ -99,6 +100,19 @@ class Envelope:
             raise UnknownHost("this server does not serve that host; see AI_PLATFORM_API__ALLOWED_HOSTS")
         if len(self._known_hosts) < 64:  # noqa: PLR2004  # ports vary; a caller must not grow it without end
             self._known_hosts.add(host)
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    if "aip_replaced" in scope:  # what answered instead is counted
+        return
+    route = scope.get("aip_route") or getattr(scope.get("route"), "path", UNMATCHED)
+    REQUESTS.labels(route, scope["method"] if route != UNMATCHED else "", str(status or 499)).inc()
+    REQUEST_SECONDS.labels(route).observe(seconds)
+
+
+def _limits(scope: Scope) -> list[tuple[bytes, bytes]]:
+    ticket: Ticket | None = scope.get("aip_ticket")
+    return ticket.headers() if ticket is not None else []
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:

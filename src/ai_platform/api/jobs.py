@@ -2,7 +2,8 @@
 
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,11 +12,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from ai_platform.api.accepting import accepted_body, idempotency_key_of
-from ai_platform.api.parameters import seconds_of
+from ai_platform.api.gate import require_model
+from ai_platform.api.parameters import principal_of, seconds_of
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidHeader, InvalidParameter, JobNotFound, PlatformError
 from ai_platform.jobs.following import stages, wait_for_end
-from ai_platform.jobs.job import ANONYMOUS, FINAL, Job, as_body
+from ai_platform.jobs.job import FINAL, Job, as_body
 from ai_platform.models.registry import MODEL_NAME
 
 router = APIRouter(tags=["jobs"])
@@ -24,9 +26,8 @@ STATES = FINAL | {"queued", "running"}
 PAGE = 50
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
 _EVENT_ID = re.compile(r"[0-9]{1,6}")
-_NO_STORE = {"cache-control": "no-store"}
 # nginx passes a stream on as it comes when it is told so.
-_STREAM = {**_NO_STORE, "x-accel-buffering": "no"}
+_STREAM = {"x-accel-buffering": "no"}
 
 
 @router.get("/jobs", summary="Jobs, newest first")
@@ -41,7 +42,7 @@ async def list_jobs(request: Request) -> Response:
     """
     services: Services = request.app.state.services
     asked = _page_parameters(request, services.settings.limits.page)
-    page = await services.jobs.page(ANONYMOUS, **asked)
+    page = await services.jobs.page(principal_of(request).owner, **asked)
     following = None
     if page.next is not None:
         kept = {name: value for name, value in request.query_params.items() if name != "cursor"}
@@ -59,7 +60,8 @@ async def read_job(request: Request, job_id: str) -> Response:
     """
     services: Services = request.app.state.services
     seconds = seconds_of("wait", request.query_params.getlist("wait"), services.settings.limits.wait_seconds) or 0.0
-    return _json(as_body(await wait_for_end(services.jobs, services.watcher, _id(job_id), ANONYMOUS, seconds)))
+    owner = principal_of(request).owner
+    return _json(as_body(await wait_for_end(services.jobs, services.watcher, _id(job_id), owner, seconds)))
 
 
 @router.get("/jobs/{job_id}/events", summary="A job's changes, as they come")
@@ -72,13 +74,16 @@ async def follow_job(request: Request, job_id: str) -> Response:
     """
     services: Services = request.app.state.services
     after = _last_event(request)
-    job = await services.jobs.read(_id(job_id), ANONYMOUS)
+    principal = principal_of(request)
+    owner = principal.owner
+    job = await services.jobs.read(_id(job_id), owner)
     if job.final and job.stage <= after:
         return Response(status_code=204)  # tells an EventSource not to come back
     longest = services.settings.limits.stream_seconds
     services.watcher.require_room()
-    seen = stages(services.jobs, services.watcher, job, owner=ANONYMOUS, after=after, seconds=longest)
-    return StreamingResponse(_events(seen), media_type="text/event-stream", headers=_STREAM)
+    seen = stages(services.jobs, services.watcher, job, owner=owner, after=after, seconds=longest)
+    welcome = partial(services.gate.still_admits, principal)
+    return StreamingResponse(_events(seen, welcome), media_type="text/event-stream", headers=_STREAM)
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job")
@@ -90,7 +95,7 @@ async def cancel_job(request: Request, job_id: str) -> Response:
         JobAlreadyFinished: it is final already.
     """
     services: Services = request.app.state.services
-    return _json(as_body(await services.jobs.cancel(_id(job_id), ANONYMOUS)))
+    return _json(as_body(await services.jobs.cancel(_id(job_id), principal_of(request).owner)))
 
 
 @router.post("/jobs/{job_id}/retry", summary="Run an ended job again, as a new one", status_code=202)
@@ -100,11 +105,14 @@ async def retry_job(request: Request, job_id: str) -> Response:
     Raises:
         JobNotFound: the caller has no such job.
         JobNotRetryable: it succeeded, or has not ended.
+        Forbidden: the key may not use its model.
     """
     services: Services = request.app.state.services
     key = idempotency_key_of(request.scope["headers"])
-    row = await services.jobs.with_input(_id(job_id), ANONYMOUS)
-    accepted = await services.acceptance.retry(row, key)
+    principal = principal_of(request)
+    row = await services.jobs.with_input(_id(job_id), principal.owner)
+    require_model(principal, row["model"])
+    accepted = await services.acceptance.retry(row, key, principal.waiting_jobs)
     answer = _json({**accepted_body(accepted), "retry_of": job_id.lower()}, 202)
     answer.headers["location"] = f"/jobs/{accepted.id}"
     if accepted.replayed:
@@ -136,11 +144,13 @@ def _last_event(request: Request) -> int:
     return int(given[0])
 
 
-async def _events(seen: AsyncIterator[Job | None]) -> AsyncIterator[bytes]:
-    """Jobs in the format of server-sent events (WHATWG HTML, section 9.2)."""
+async def _events(seen: AsyncIterator[Job | None], welcome: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """Jobs in the format of server-sent events (WHATWG HTML, section 9.2), for as long as the caller is welcome."""
     yield b"retry: 1000\n\n"
     try:
         async for job in seen:
+            if not welcome():
+                return
             if job is None:
                 yield b": still here\n\n"
             else:
@@ -162,4 +172,4 @@ def _id(text: str) -> uuid.UUID:
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:
     content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
-    return Response(content, status, media_type="application/json", headers=_NO_STORE)
+    return Response(content, status, media_type="application/json")

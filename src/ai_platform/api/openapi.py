@@ -6,11 +6,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from ai_platform.api import openapi_access, openapi_models
 from ai_platform.api.accepting import SHORTEST_LIFETIME
 from ai_platform.api.jobs import STATES
 from ai_platform.api.problems import CONTENT_TYPE
-from ai_platform.models.signature import Feature, Signature
+from ai_platform.models.aliases import ALIAS_NAME
+from ai_platform.models.registry import MODEL_NAME
 from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.predictions.validation import LARGEST_EXACT_INTEGER, LARGEST_NUMBER
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import Settings
 
 Json = dict[str, Any]
@@ -109,6 +113,12 @@ _PREFER: Json = {
     "description": "`respond-async` for a job, `respond-async, wait=N` to wait up to N seconds for its end (RFC 7240)",
     "schema": {"type": "string"},
 }
+_JOB_ID: Json = {
+    "name": "job_id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "format": "uuid"},
+}
 _LAST_EVENT: Json = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -116,8 +126,14 @@ _LAST_EVENT: Json = {
     "description": "id of the last event that was seen",
     "schema": {"type": "string", "pattern": "^[0-9]{1,6}$"},
 }
-_NAME: Json = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-_VERSION: Json = {"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+_MODEL: Json = {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"}
+_NAME: Json = {"name": "name", "in": "path", "required": True, "schema": _MODEL}
+_ALIAS_NAME: Json = {"type": "string", "pattern": f"^{ALIAS_NAME.pattern}$"}
+_ALIAS: Json = {"name": "alias", "in": "path", "required": True, "schema": _ALIAS_NAME}
+_NUMBER: Json = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+_VERSION: Json = {"name": "version", "in": "path", "required": True, "schema": _NUMBER}
+# What the server may say to any request, before it knows which route it is for.
+_TO_ANYTHING = ("400", "408", "414", "417", "431")
 
 
 def describe(app: FastAPI) -> Json:
@@ -128,12 +144,19 @@ def describe(app: FastAPI) -> Json:
     document["info"]["summary"] = "Machine-learning predictions: synchronous, or durable as jobs."
     schemas = document.setdefault("components", {})["schemas"] = {
         "Problem": _PROBLEM, "Result": _RESULT, "Accepted": _ACCEPTED, "Job": _JOB, "Page": _PAGE, "Status": _SEEN,
+        **openapi_access.SCHEMAS,
     }  # fmt: skip
     for model in prepared:
         schemas[f"Input_{model.served.name}"] = input_schema(model.served.manifest.signature)
     settings = app.state.settings
     _complete_routes(document["paths"], settings)
+    openapi_models.complete(document["paths"], schemas)
+    openapi_access.complete_keys(document["paths"], settings.limits.page)
     document["paths"] = {**_lane_paths(prepared, settings), **document["paths"]}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"] = {**_problems(*_TO_ANYTHING), **operation["responses"]}
+    openapi_access.secure(document, asked=settings.auth == "on")
     return document
 
 
@@ -165,6 +188,10 @@ def input_schema(signature: Signature) -> Json:
 
 def _value_schema(feature: Feature) -> Json:
     schema: Json = {"type": [feature.type, "null"] if feature.nullable else feature.type}
+    if feature.type == "number":
+        schema |= {"minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER}
+    elif feature.type == "integer":
+        schema |= {"minimum": -LARGEST_EXACT_INTEGER, "maximum": LARGEST_EXACT_INTEGER}
     if feature.enforced:
         schema |= {"minimum": feature.minimum, "maximum": feature.maximum}
     elif feature.minimum is not None:
@@ -187,6 +214,7 @@ def _lane_paths(prepared: Iterable[PreparedModel], settings: Settings) -> Json:
     for prefix, body, parameters in (
         ("", first, []),
         ("/models/{name}", any_model, [_NAME]),
+        ("/models/{name}/aliases/{alias}", any_model, [_NAME, _ALIAS]),
         ("/models/{name}/versions/{version}", any_model, [_NAME, _VERSION]),
     ):
         slash = "" if prefix else "/"
@@ -238,6 +266,7 @@ def _complete_routes(paths: Json, settings: Settings) -> None:
         for operation in operations.values():
             operation["responses"] = {"200": _json("Status", "Status")}
             if path.startswith("/jobs/"):
+                operation["parameters"] = [{**_JOB_ID}]
                 operation["responses"] = {"200": _json("The job", "Job"), **_problems("400", "404", "422", "503")}
     paths["/metrics"]["get"]["responses"]["200"] = {"description": "Metrics", "content": {"text/plain": {}}}
     for path, schema in (("/health", "Status"), ("/health/ready", "Problem")):
@@ -249,7 +278,7 @@ def _complete_jobs(paths: Json, settings: Settings) -> None:
     paths["/jobs"]["get"]["responses"] = {"200": _json("A page", "Page"), **_problems("400", "422", "503")}
     paths["/jobs"]["get"]["parameters"] = [
         _query("status", {"enum": sorted(STATES)}),
-        _query("model", {"type": "string"}),
+        _query("model", _MODEL),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": settings.limits.page}),
         _query("cursor", {"type": "string"}, "from the last page's `next`"),
     ]

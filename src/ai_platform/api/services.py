@@ -3,6 +3,9 @@
 import redis.asyncio
 from psycopg_pool import AsyncConnectionPool
 
+from ai_platform.access.keyring import Keyring
+from ai_platform.access.limiter import Limiter
+from ai_platform.api.gate import Gate
 from ai_platform.jobs.acceptance import JobAcceptance
 from ai_platform.jobs.backlog import Backlog
 from ai_platform.jobs.doorbell import Doorbell
@@ -33,11 +36,17 @@ class Services:
         self.acceptance = JobAcceptance(settings, self.pool, self.doorbell, self.backlog)
         self.jobs = JobReader(self.pool)
         self.watcher = JobWatcher(settings, self.jobs)
+        self.keyring = Keyring(settings) if settings.auth == "on" else None
+        self.limiter = Limiter(settings, async_client)
+        self.gate = Gate(self.keyring, self.limiter)
         self.draining = False
 
     async def start(self) -> None:
         """Start everything; none of it waits for PostgreSQL or Redis to be there."""
         await self.pool.open(wait=False)
+        if self.keyring is not None:
+            self.keyring.start()
+        self.limiter.start()
         self.directory.start()
         self.predictions.start()
         self.backlog.start()
@@ -53,5 +62,8 @@ class Services:
         self.doorbell.close()
         await self.predictions.close()
         self.directory.stop()
+        await self.limiter.close()
+        if self.keyring is not None:
+            self.keyring.stop()
         await self.redis.aclose()
         await self.pool.close(timeout=1)

@@ -10,6 +10,8 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from ai_platform import __version__
+from ai_platform.access.principal import NOBODY
+from ai_platform.api.parameters import principal_of
 from ai_platform.api.problems import RETRY_SECONDS
 from ai_platform.api.services import Services
 from ai_platform.errors import ModelNotReady, PlatformError
@@ -21,16 +23,15 @@ PROBE_SECONDS = 1.0
 
 
 @router.get("/", summary="Service status")
-async def root() -> Response:
-    """Name, version and where to look next."""
-    return _json(
-        {"service": "AI Platform", "version": __version__, "status": "ok", "docs": "/docs", "health": "/health"}
-    )
+async def root(request: Request) -> Response:
+    """Name, version and where to look next; without a key where one is needed, not the version."""
+    body = {"service": "AI Platform", "status": "ok", "docs": "/docs", "health": "/health"}
+    return _json({**body, "version": __version__} if _is_known(request) else body)
 
 
 @router.get("/health", summary="Health of the service and of what it needs")
 async def health(request: Request) -> Response:
-    """200 while predictions can be answered, 503 when they cannot; each part with its latency or error."""
+    """200 while predictions can be answered, 503 when they cannot; to callers with a key each part by itself."""
     services: Services = request.app.state.services
     redis, postgres = await asyncio.gather(
         _probe(lambda: _ping_redis(services)), _probe(lambda: _ask_postgres(services))
@@ -43,14 +44,14 @@ async def health(request: Request) -> Response:
     body = {
         "status": "ok" if well else "degraded" if can_predict else "unavailable",
         "version": __version__,
-        "authentication": "off",
+        "auth": services.settings.auth,
         "model": model,
         "redis": redis,
         "postgres": postgres,
         "workers": workers,
         "jobs": {key: facts[key] for key in ("queued", "running", "oldest_queued_seconds") if key in facts},
     }
-    answer = _json(body, 200 if can_predict else 503)
+    answer = _json(body if _is_known(request) else {"status": body["status"]}, 200 if can_predict else 503)
     if not can_predict:
         answer.headers["retry-after"] = str(RETRY_SECONDS)
     return answer
@@ -64,16 +65,23 @@ async def live() -> Response:
 
 @router.get("/health/ready", summary="Whether requests should be sent here")
 async def ready(request: Request) -> Response:
-    """200 when the default model is loaded and the process is not stopping.
+    """200 when the default model is loaded, keys can be checked and the process is not stopping.
 
     Raises:
-        ModelNotReady: otherwise.
+        ModelNotReady: it cannot predict.
+        KeysUnavailable: it can ask nobody for a key.
     """
     services: Services = request.app.state.services
     if services.draining:
         raise ModelNotReady("the server is stopping")
     services.directory.current(services.settings.models.default)
+    if services.keyring is not None:
+        services.keyring.require_fresh()
     return _json({"status": "ok"})
+
+
+def _is_known(request: Request) -> bool:
+    return principal_of(request) is not NOBODY
 
 
 def _model(services: Services) -> dict[str, Any]:
@@ -117,4 +125,4 @@ async def _ask_postgres(services: Services) -> dict[str, Any]:
 
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json", headers={"cache-control": "no-store"})
+    return Response(orjson.dumps(body), status, media_type="application/json")

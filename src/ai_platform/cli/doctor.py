@@ -77,21 +77,24 @@ def redis_policy(settings: Settings) -> str:
 
 def model(settings: Settings) -> str:
     """The default model is published, and its production version passes the one loader."""
-    from ai_platform.predictions.directory import VersionSource
+    from ai_platform.models.aliases import PRODUCTION
+    from ai_platform.predictions.versions import VersionSource
 
     name = settings.models.default
     _query(settings, "SELECT 1")
     source = VersionSource(settings, "doctor")
     try:
-        versions = source.production_versions()
-        if name not in versions:
+        named = [alias for alias in source.aliases() if (alias.model, alias.name) == (name, PRODUCTION)]
+        if not named:
             raise Ailment(f"no model {name!r} is published", "run `ai-platform train`")
-        source.pool.get((name, versions[name]))
+        numbers = [target.version for target in named[0].targets]
+        forms = {source.pool.get((name, number)).served.form for number in numbers}
     except PlatformError as error:
         raise Ailment(error.detail, "check the trusted keys folder, or publish the model again") from error
     finally:
         source.close()
-    return f"{name} version {versions[name]}, verified"
+    shown = " and ".join(map(str, numbers))
+    return f"{name} version {shown}, verified, {' and '.join(sorted(forms))}"
 
 
 def workers(settings: Settings) -> str:

@@ -1,5 +1,6 @@
 """`api`, `worker`, `sweeper`, `migrate`: each part alone, as `up` and containers run them."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -23,6 +24,7 @@ def api(
     data_dir: DataDir = None,
 ) -> None:
     """Run the HTTP service alone."""
+    _compute_with_one_thread_a_call()
     from ai_platform.api.server import run
 
     settings = settings_for(data_dir)
@@ -40,6 +42,7 @@ def worker(
     data_dir: DataDir = None,
 ) -> None:
     """Run the Celery worker (a sweeper must run beside it on the same machine)."""
+    _compute_with_one_thread_a_call()
     settings = settings_for(data_dir)
     if with_sweeper:
         from ai_platform.local.worker_pair import run_pair
@@ -74,13 +77,25 @@ def migrate(
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Bring the database to the newest schema."""
+    """Bring the database to the newest schema, and take on the key of AI_PLATFORM_ADMIN_KEY_FILE if it is set."""
+    from ai_platform.cli.keys import ensure_admin_key
     from ai_platform.storage.schema import migrate as bring
 
     settings = settings_for(data_dir)
     before, after = bring(settings)
     console.print(f"schema {after}: nothing to do" if before == after else f"schema {before or 'empty'} → {after}")
+    ensure_admin_key(settings)
     if with_model:
         from ai_platform.cli.train import train_if_missing
 
         train_if_missing(settings)
+
+
+def _compute_with_one_thread_a_call() -> None:
+    """Keep numerical libraries from starting a thread a core for each call; they read this when they are imported.
+
+    The platform has as many processes and threads as there are cores. A call that starts as many again makes each wait
+    for the others: on a busy machine a boosted model was seen to take a hundred times as long.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")

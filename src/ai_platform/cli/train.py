@@ -51,7 +51,6 @@ def train_and_publish(settings: Settings, output: Path) -> None:
         ArtifactRefused: the signing key file holds no key.
     """
     from ai_platform.models.signing import signer
-    from ai_platform.storage import postgres
     from ai_platform.training import iris, model_file
 
     with console.status("training logistic regression on iris"):
@@ -63,17 +62,20 @@ def train_and_publish(settings: Settings, output: Path) -> None:
     files = model_file.write(trained, output, signer(settings.signing_key_file, settings.trusted_keys_dir))
     console.print(f"written: {files.artifact}, with its manifest and signature beside it")
     try:
-        with postgres.connect(settings, "train") as connection:
-            version = model_file.publish(connection, files)
+        with console.status("proving and publishing"):
+            published = model_file.publish(settings, files)
     except (InvalidSettings, StorageUnavailable):
         console.print("not published: no platform is running here. `make up`, then train again.")
         return
-    console.print(f"published: {trained.name} version {version}, now production")
+    console.print(
+        f"published: {trained.name} version {published.version}, now production, served {published.report.form}"
+    )
 
 
 def _is_published(settings: Settings) -> bool:
-    from ai_platform.models import registry
+    from ai_platform.models import aliases
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "train") as connection:
-        return settings.models.default in registry.production_versions(connection)
+        known = aliases.of_model(connection, settings.models.default)
+    return any(alias.name == aliases.PRODUCTION for alias in known)

@@ -28,6 +28,8 @@ def up(
     from ai_platform.local.stack import run_stack
 
     settings = configuration.load(**({} if data_dir is None else {"data_dir": data_dir}))
+    if "auth" not in settings.model_fields_set:  # a trial on this machine; told otherwise, it asks for keys
+        settings = settings.model_copy(update={"auth": "off"})
     if port is not None:
         settings = settings.model_copy(update={"api": settings.api.model_copy(update={"port": port})})
     run_stack(settings, Output(sys.stdout.fileno(), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))

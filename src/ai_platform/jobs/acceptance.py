@@ -60,6 +60,7 @@ class _Submission:
     hard_limit: float
     expires_in: float | None
     retry_of: uuid.UUID | None
+    waiting_jobs: int | None
     outcome: "asyncio.Future[Accepted]"
     id: uuid.UUID = field(default_factory=new_id)
 
@@ -109,6 +110,7 @@ class JobAcceptance:
         key: str | None,
         request_hash: bytes,
         expires_in: float | None = None,
+        waiting_jobs: int | None = None,
     ) -> Accepted:
         """Make a job; returns when it is committed.
 
@@ -119,6 +121,7 @@ class JobAcceptance:
             key: the Idempotency-Key, if one was sent.
             request_hash: what must be equal when the key comes again.
             expires_in: seconds after which it expires if it is queued then; None for never.
+            waiting_jobs: queued jobs that the owner may have through this key; None for `jobs.waiting_per_owner`.
 
         Raises:
             IdempotencyKeyReused: the key was used with another request.
@@ -139,16 +142,18 @@ class JobAcceptance:
                 hard_limit=served.manifest.hard_limit_seconds or self._settings.jobs.hard_limit_seconds,
                 expires_in=expires_in,
                 retry_of=None,
+                waiting_jobs=waiting_jobs,
                 outcome=asyncio.get_running_loop().create_future(),
             )
         )
 
-    async def retry(self, row: dict[str, Any], key: str | None) -> Accepted:
+    async def retry(self, row: dict[str, Any], key: str | None, waiting_jobs: int | None = None) -> Accepted:
         """A new job with the input, the pinned version and the time limit of one that ended without a result.
 
         Args:
             row: the old job, as `JobReader.with_input` gives it.
             key: the Idempotency-Key, if one was sent.
+            waiting_jobs: as for `accept`.
 
         Raises:
             JobNotRetryable: it succeeded, or has not ended.
@@ -167,13 +172,14 @@ class JobAcceptance:
                 hard_limit=row["hard_limit_seconds"],
                 expires_in=None,
                 retry_of=row["id"],
+                waiting_jobs=waiting_jobs,
                 outcome=asyncio.get_running_loop().create_future(),
             )
         )
 
     async def _submit(self, submission: _Submission) -> Accepted:
         try:
-            self._backlog.admit(submission.owner, submission.id)
+            self._backlog.admit(submission.owner, submission.id, submission.waiting_jobs)
         except Overloaded as refusal:
             if submission.key is None:
                 raise

@@ -57,8 +57,13 @@ class Backlog:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def admit(self, owner: str, job_id: uuid.UUID) -> None:
+    def admit(self, owner: str, job_id: uuid.UUID, most: int | None = None) -> None:
         """Count one more job of an owner, if there is room for it; `settle` follows once its fate is known.
+
+        Args:
+            owner: whose it is.
+            job_id: the job.
+            most: queued jobs that the owner may have; None for `jobs.waiting_per_owner`.
 
         Raises:
             TooManyJobs: the owner's bound is reached.
@@ -67,9 +72,10 @@ class Backlog:
         if self._all >= self._in_all:
             retry = self._retry_after(self._all - self._in_all + 1)
             raise QueueFull("as many jobs are queued as this platform takes on", retry)
-        if self._queued[owner] >= self._per_owner:
-            retry = self._retry_after(self._queued[owner] - self._per_owner + 1)
-            raise TooManyJobs(f"you have {self._per_owner} queued jobs, as many as one may have", retry)
+        most = most or self._per_owner
+        if self._queued[owner] >= most:
+            retry = self._retry_after(self._queued[owner] - most + 1)
+            raise TooManyJobs(f"you have {most} queued jobs, as many as you may have", retry)
         for count in (self._queued, self._since_look):
             count[owner] += 1
         self._all += 1

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 FINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
-ANONYMOUS = "anonymous"  # the owner of everything until callers have keys
 
 
 @dataclass(frozen=True, slots=True)

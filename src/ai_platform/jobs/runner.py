@@ -18,7 +18,7 @@ from ai_platform.jobs import statements
 from ai_platform.jobs.computing import Claimed, Outcome, compute
 from ai_platform.jobs.processes import host_identity, started_at
 from ai_platform.jobs.waiting import FINISHED_CHANNEL
-from ai_platform.predictions.directory import VersionSource
+from ai_platform.predictions.directory import ModelDirectory
 from ai_platform.predictions.instances import Instances
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
@@ -45,7 +45,7 @@ class JobRunner:
         self._settings = settings
         self._ring = ring
         self._pool = postgres.open_pool(settings, "worker")
-        self._source = VersionSource(settings, "worker")
+        self._directory = ModelDirectory(settings, "worker")
         self._redis = client(settings)
         self._redis_breaker = Breaker(settings.redis.breaker_seconds)
         self._may_hold_unknown_jobs = False
@@ -57,11 +57,14 @@ class JobRunner:
         }
 
     def warm(self) -> None:
-        """Say that this process is there, and load what `production` names; what fails now is tried again by a job."""
+        """Say that this process is there, load what aliases name, and follow them, so that a job finds its model warm.
+
+        What fails now is tried again by a job.
+        """
         with contextlib.suppress(PlatformError):
             self._execute(statements.REGISTER, self._me)
-            for name, version in self._source.production_versions().items():
-                self._source.pool.get((name, version))
+            self._directory.refresh()
+        self._directory.start()
 
     def run(self, ids: Sequence[str]) -> None:
         """Run what a bell names (jobs of one version), and then whatever waits longest, for about a second.
@@ -108,7 +111,7 @@ class JobRunner:
     def _run_group(self, model: str, version: int, group: list[Claimed]) -> None:
         reach("worker.claimed")
         try:
-            prepared = self._source.pool.get((model, version))
+            prepared = self._directory.load(model, version)
         except (StorageUnavailable, ModelNotFound) as error:
             log.warning("model cannot be had now", model=model, version=version, why=error.detail)
             self._execute(statements.RELEASE, _fences(group))

@@ -14,6 +14,7 @@ from ai_platform.failpoints import reach
 from ai_platform.jobs import statements
 from ai_platform.jobs.doorbell import IDS_A_BELL, QUEUE, bells, celery_app, ring
 from ai_platform.jobs.processes import host_identity, is_same, state_of
+from ai_platform.models import registry, uploads
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
@@ -176,3 +177,4 @@ class Sweeper:
                 until = time.monotonic() + LONGEST_CLEANING_SECONDS
                 while connection.execute(statement, keep).rowcount and time.monotonic() < until:
                     pass
+            registry.delete_unnamed_artifacts(connection, uploads.KEPT)

@@ -34,6 +34,7 @@ def environment(settings: Settings, database_url: str | None, redis_url: str | N
             variables[f"{PREFIX}{name}_URL"] = url
     variables[f"{PREFIX}DATA_DIR"] = str(settings.data_dir)
     variables[f"{PREFIX}API__PORT"] = str(settings.api.port)
+    variables[f"{PREFIX}AUTH"] = settings.auth
     variables["PYTHONUNBUFFERED"] = "1"
     return variables
 
@@ -85,6 +86,8 @@ def _part(
 
 def _workers_alive(settings: Settings) -> int:
     health = _get(settings, "/health")
+    if health is not None and health.get("status") == "ok":  # all that a caller without a key is told
+        return 1
     workers = health.get("workers") if health is not None else None
     alive = workers.get("alive") if isinstance(workers, dict) else None
     return alive if isinstance(alive, int) else 0

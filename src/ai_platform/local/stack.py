@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import psutil
 
+from ai_platform.access.exposure import require_protected
 from ai_platform.errors import StackError
 from ai_platform.local import data_folder, parts, postgres, valkey
 from ai_platform.local.binaries import POSTGRES_MAJOR
@@ -37,8 +38,10 @@ def run_stack(settings: Settings, output: Output) -> None:
 
     Raises:
         StackError: it cannot be started; nothing of it runs then.
+        InvalidSettings: without authentication, it would answer to other machines.
     """
     settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
+    require_protected(settings)
     with data_folder.opened(settings.data_dir) as folder:
         left = end_leftovers(folder.path)
         _require_port(settings)
@@ -169,10 +172,10 @@ def _require_port(settings: Settings) -> None:
 
 
 def _greet(settings: Settings, output: Output) -> None:
-    if settings.api.host in LOOPBACK:
-        output.say("AI Platform, on this machine only: it has no authentication yet, and listens on loopback.")
+    if settings.auth == "off":
+        output.say("AI Platform, on this machine only: authentication is off, and it listens on loopback.")
     else:
-        output.say(f"AI Platform WITHOUT AUTHENTICATION, for everybody who reaches {settings.api.host}.")
+        output.say(f"AI Platform, on {settings.api.host}: authentication is on, and callers need a key.")
     output.say(f"Everything it keeps is in {settings.data_dir}")
     output.say()
 

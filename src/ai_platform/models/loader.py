@@ -6,16 +6,21 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Literal
 
-from ai_platform.errors import ArtifactRefused
+from ai_platform.errors import ArtifactRefused, PlatformError
+from ai_platform.models import golden
 from ai_platform.models.manifest import Manifest, decode
+from ai_platform.models.proof import COMPILED_FORMAT
+from ai_platform.models.refusals import sentence
 from ai_platform.models.registry import Version
 from ai_platform.models.signing import verify
+from ai_platform.models.trust import demand
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.runtime import LoadedModel
+from ai_platform.settings import Settings
 
-# How far a golden output may be from the manifest's; the same numbers computed on another machine differ in last bits.
-GOLDEN_TOLERANCE = 1e-6
+Form = Literal["compiled", "native"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +32,34 @@ class ServedModel:
         version: its number.
         manifest: what was signed.
         loaded: the model itself.
+        form: which of its forms this is.
+        bytes: size of the artifact of that form, by which memory is reckoned.
     """
 
     name: str
     version: int
     manifest: Manifest
     loaded: LoadedModel
+    form: Form
+    bytes: int
 
 
 class Loader:
     """Verifies and loads versions.
 
+    A version that was compiled is served in its compiled form and in no other: its native artifact is neither fetched
+    nor opened here.
+
     Args:
-        cache_dir: folder of artifacts by sha256, made when missing; any content of it is verified at each load.
-        trusted_keys_dir: public keys that may sign.
-        fetch: gives an artifact's bytes in parts, by sha256 (the registry's, when the cache has none).
+        settings: the platform's settings: folder of artifacts by sha256 (made when missing; whatever it holds is
+            verified at each load), trusted keys, trusted types.
+        fetch: gives an artifact's bytes in parts, by sha256 (the registry's, when the folder has none).
     """
 
-    def __init__(self, cache_dir: Path, trusted_keys_dir: Path, fetch: Callable[[bytes], Iterator[bytes]]) -> None:
-        self._cache_dir = cache_dir
-        self._trusted_keys_dir = trusted_keys_dir
+    def __init__(self, settings: Settings, fetch: Callable[[bytes], Iterator[bytes]]) -> None:
+        self._cache_dir = settings.artifact_cache_dir
+        self._trusted_keys_dir = settings.trusted_keys_dir
+        self._operator_types = settings.models.skops_trusted_types
         self._fetch = fetch
 
     def load(self, version: Version) -> ServedModel:
@@ -56,32 +69,50 @@ class Loader:
             ArtifactRefused: any of these fails; nothing of an unverified artifact was executed.
             StorageUnavailable: the artifact is not cached and PostgreSQL is away.
         """
-        verify(version.manifest, version.manifest_signature, self._trusted_keys_dir)
+        signed = bool(version.manifest_signature)
+        if signed:
+            verify(version.manifest, version.manifest_signature, self._trusted_keys_dir)
         manifest = decode(version.manifest)
         if manifest.sha256 != version.sha256.hex() or manifest.model != version.model:
             raise ArtifactRefused(f"the manifest of {version.model} {version.version} describes another artifact")
         if manifest.format not in FORMATS:
             raise ArtifactRefused(f"format {manifest.format!r} is not one that this platform loads")
-        artifact = self._verified_bytes(version.sha256, manifest.size)
         try:
-            loaded = FORMATS[manifest.format].load(artifact)
+            if version.compiled_sha256 is not None and version.compiled_size is not None:
+                return self._compiled(version, manifest, version.compiled_sha256, version.compiled_size)
+            return self._native(version, manifest, signed=signed)
+        except PlatformError:
+            raise
         except Exception as error:
-            raise ArtifactRefused(
-                f"{version.model} {version.version} cannot be loaded: {type(error).__name__}"
-            ) from error
-        _check_golden(loaded, manifest)
-        return ServedModel(version.model, version.version, manifest, loaded)
+            raise ArtifactRefused(f"{version.model} {version.version} cannot be loaded: {sentence(error)}") from error
 
-    def _verified_bytes(self, sha256: bytes, size: int) -> bytes:
+    def _native(self, version: Version, manifest: Manifest, *, signed: bool) -> ServedModel:
+        runtime = FORMATS[manifest.format]
+        with self._verified(version.sha256, manifest.size) as artifact:
+            if not signed:
+                untrusted = runtime.untrusted_types(artifact)
+                demand(manifest.format, untrusted, signed=False, operator_types=self._operator_types)
+                artifact.seek(0)
+            loaded = runtime.load(artifact, manifest.signature)
+        golden.check(loaded, manifest)
+        return ServedModel(version.model, version.version, manifest, loaded, "native", manifest.size)
+
+    def _compiled(self, version: Version, manifest: Manifest, sha256: bytes, size: int) -> ServedModel:
+        with self._verified(sha256, size) as artifact:
+            loaded = FORMATS[COMPILED_FORMAT].load(artifact, manifest.signature)
+        golden.check(loaded, manifest, golden.COMPILED_TOLERANCE)
+        return ServedModel(version.model, version.version, manifest, loaded, "compiled", size)
+
+    def _verified(self, sha256: bytes, size: int) -> BinaryIO:
         path = self._cache_dir / sha256.hex()
-        cached = _read_no_link(path, size)
-        if cached is not None and _matches(cached, sha256):
+        cached = _open_verified(path, sha256, size)
+        if cached is not None:
             return cached
         self._fill_cache(path, sha256)
-        fresh = _read_no_link(path, size)
-        if fresh is None or not _matches(fresh, sha256):
+        fresh = _open_verified(path, sha256, size)
+        if fresh is None:
             path.unlink(missing_ok=True)
-            raise ArtifactRefused("the artifact's bytes are not the ones that were signed")
+            raise ArtifactRefused("the artifact's bytes are not the ones that were published")
         return fresh
 
     def _fill_cache(self, path: Path, sha256: bytes) -> None:
@@ -98,35 +129,17 @@ class Loader:
             draft.unlink(missing_ok=True)
 
 
-def _read_no_link(path: Path, size: int) -> bytes | None:
-    """The file's bytes through one descriptor, or None when there is no such regular file of that size."""
+def _open_verified(path: Path, sha256: bytes, size: int) -> BinaryIO | None:
+    """The file at its start, verified through the descriptor that is returned; None when it is not those bytes."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read() if os.fstat(file.fileno()).st_size == size else None
-
-
-def _matches(content: bytes, sha256: bytes) -> bool:
-    return hmac.compare_digest(hashlib.sha256(content).digest(), sha256)
-
-
-def _check_golden(loaded: LoadedModel, manifest: Manifest) -> None:
-    golden = manifest.golden
-    outputs = loaded.predict(golden.rows)
-    same = outputs.predictions == golden.predictions if manifest.signature.classes else True
-    pairs = zip(
-        _numbers(outputs.predictions, outputs.probabilities),
-        _numbers(golden.predictions, golden.probabilities),
-        strict=False,
-    )
-    if not same or any(abs(ours - theirs) > GOLDEN_TOLERANCE * max(1.0, abs(theirs)) for ours, theirs in pairs):
-        raise ArtifactRefused(f"{manifest.model} does not reproduce the golden outputs of its manifest")
-
-
-def _numbers(
-    predictions: list[object] | list[float | int | str | bool | None], probabilities: list[list[float]] | None
-) -> list[float]:
-    plain = [float(value) for value in predictions if isinstance(value, int | float)]
-    return plain + [number for row in probabilities or [] for number in row]
+    file = os.fdopen(descriptor, "rb")
+    if os.fstat(descriptor).st_size == size and hmac.compare_digest(
+        hashlib.file_digest(file, "sha256").digest(), sha256
+    ):
+        file.seek(0)
+        return file
+    file.close()
+    return None

@@ -1,10 +1,15 @@
 """What is signed of a version: its bytes' hash, its signature, and what it was trained with."""
 
+from typing import Any
+
 import msgspec
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.signature import Signature
 from ai_platform.runtimes.runtime import Value
+from ai_platform.runtimes.signature import Feature, Signature
+
+# Rows of a sample that a draft carries; more show nothing new of a model.
+MOST_SAMPLE_ROWS = 200
 
 
 class Golden(msgspec.Struct, frozen=True):
@@ -12,12 +17,12 @@ class Golden(msgspec.Struct, frozen=True):
 
     Attributes:
         rows: shape (n, features).
-        predictions: n values.
+        predictions: n values; of a model with several outputs, n lists of values.
         probabilities: shape (n, classes), or None.
     """
 
     rows: list[list[Value]]
-    predictions: list[Value]
+    predictions: list[Any]
     probabilities: list[list[float]] | None = None
 
 
@@ -47,6 +52,30 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     golden: Golden
     created_at: str
     hard_limit_seconds: float | None = None
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What a publisher says of a model that has no manifest yet; proving makes the manifest.
+
+    Attributes:
+        model: name under which it is to be published.
+        format: a key of `runtimes.catalogue.FORMATS`.
+        classes: the classes' names, in the order of the model's own classes; None when it names them itself.
+        inputs: features read from a sample, in the order of its columns; None without a sample.
+        rows: rows of that sample, shape (n, len(inputs)), n at most `MOST_SAMPLE_ROWS`; may be empty.
+        metrics: name to value.
+        hard_limit_seconds: longest run of one attempt of a job; None for the platform's own limit.
+        enforce_ranges: whether values outside the sample's ranges are to be refused.
+    """
+
+    model: str
+    format: str
+    classes: tuple[str, ...] | None = None
+    inputs: tuple[Feature, ...] | None = None
+    rows: list[list[Value]] = []
+    metrics: dict[str, float] = {}
+    hard_limit_seconds: float | None = None
+    enforce_ranges: bool = False
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -6,15 +6,14 @@ duplicate, and any other body, right or wrong, takes the careful way, which also
 """
 
 import json
-import math
 from typing import Any
 
 import msgspec
 
-from ai_platform.models.signature import Feature, Signature
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.strict_json import loads
-from ai_platform.predictions.validation import validate
+from ai_platform.predictions.validation import LARGEST_NUMBER, validate
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 
@@ -31,6 +30,11 @@ class InstanceDecoder:
         self._limits = limits
         self._decoder = _typed_decoder(signature.inputs)
         self._width = len(signature.inputs)
+        # Empty when nothing may be null, which is checked faster.
+        nullable = [feature.nullable for feature in signature.inputs]
+        self._nullable = nullable if any(nullable) else []
+        # The rows, what they stand in, and some room, so that a caller who sends a few rows too many is told just that.
+        self._max_containers = limits.rows + 64
 
     def decode(self, body: bytes) -> Instances:
         """Decode and check a whole body.
@@ -48,7 +52,7 @@ class InstanceDecoder:
                 instances = self._accounted(decoded, body)
                 if instances is not None:
                     return instances
-        return validate(loads(body), self._signature, self._limits)
+        return validate(loads(body, self._max_containers), self._signature, self._limits)
 
     def _accounted(self, decoded: Any, body: bytes) -> Instances | None:
         features, instances = decoded.features, decoded.instances
@@ -62,20 +66,34 @@ class InstanceDecoder:
         if body.count(b'"') != 2 + 2 * self._width * named:
             return None
         rows = [instance if type(instance) is list else list(msgspec.structs.astuple(instance)) for instance in given]
-        if any(len(row) != self._width or not all(map(math.isfinite, row)) for row in rows):
+        if any(len(row) != self._width or not self._in_range(row) for row in rows):
             return None
         return Instances(rows, single)
 
+    def _in_range(self, row: list[Any]) -> bool:
+        if not self._nullable:
+            return bool(min(row) >= -LARGEST_NUMBER and max(row) <= LARGEST_NUMBER)
+        return all(
+            nullable if value is None else -LARGEST_NUMBER <= value <= LARGEST_NUMBER
+            for value, nullable in zip(row, self._nullable, strict=True)
+        )
+
 
 def _typed_decoder(inputs: tuple[Feature, ...]) -> "msgspec.json.Decoder[Any] | None":
-    """A decoder for signatures of plain numbers with plain names, the ones worth microseconds; None for all others."""
-    if any(feature.type != "number" or feature.nullable or feature.enforced for feature in inputs):
+    """A decoder for signatures of plain numbers with plain names, the ones worth microseconds; None for all others.
+
+    A field that may be null must still be there: one that is left out would unbalance the account of quotation marks,
+    and the careful way takes it.
+    """
+    if any(feature.type != "number" or feature.enforced for feature in inputs):
         return None
     if any(json.dumps(feature.name, ensure_ascii=False) != f'"{feature.name}"' for feature in inputs):
         return None  # a name that JSON must escape can be spelt in several ways
     names = {f"f{number}": feature.name for number, feature in enumerate(inputs)}
-    row: Any = msgspec.defstruct("Row", [(field, float) for field in names], rename=names, forbid_unknown_fields=True)
-    instance: Any = list[float] | row
+    fields = [(f"f{number}", float | None if feature.nullable else float) for number, feature in enumerate(inputs)]
+    row: Any = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True)
+    value: Any = float | None if any(feature.nullable for feature in inputs) else float
+    instance: Any = list[value] | row
     body: Any = msgspec.defstruct(
         "Body",
         [

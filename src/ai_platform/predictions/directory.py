@@ -1,66 +1,53 @@
-"""Which model answers to a name: a look-up in memory, kept fresh by a thread, never a wait for PostgreSQL."""
+"""Which version answers to a name: a look-up in memory, kept fresh by a thread, never a wait for PostgreSQL."""
 
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ai_platform.errors import ModelNotFound, ModelNotReady, PlatformError
-from ai_platform.models import registry
-from ai_platform.models.loader import Loader
-from ai_platform.predictions.prepared import PreparedModel, prepare
-from ai_platform.runtimes.pool import Pool
+from ai_platform.models.aliases import PRODUCTION, Alias, Target, choose, draw_for
+from ai_platform.models.announcements import Announcements
+from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.predictions.versions import VersionKey, VersionSource
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
 from ai_platform.telemetry import LOOP_FAILURES, logger
 
 log = logger(__name__)
 
-VersionKey = tuple[str, int]
+# A refused version is looked at again after this long: its signer may have become trusted meanwhile.
+REFUSED_SECONDS = 60.0
+
+AliasKey = tuple[str, str]
 
 
-class VersionSource:
-    """Loads any published version, over a connection that is made anew when it broke.
+class _Route:
+    """What one alias serves now: versions that are in memory, with their shares.
 
     Args:
-        settings: the platform's settings.
-        name: of the process, for `pg_stat_activity`.
+        model: the model's name.
+        targets: the versions and weights that are served.
+        prepared: the loaded versions, by number.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._settings = settings
-        self._pool = postgres.open_pool(settings, f"{name}-models")
-        self._loader = Loader(settings.artifact_cache_dir, settings.trusted_keys_dir, self._fetch)
-        self.pool: Pool[VersionKey, PreparedModel] = Pool(self._prepare)
+    def __init__(self, model: str, targets: tuple[Target, ...], prepared: dict[int, PreparedModel]) -> None:
+        self.targets = targets
+        self.prepared = prepared
+        self.only = prepared[targets[0].version] if len(targets) == 1 else None
+        self._model = model
 
-    def production_versions(self) -> dict[str, int]:
-        """What `production` names, for each model.
-
-        Raises:
-            StorageUnavailable: PostgreSQL is away.
-        """
-        with postgres.translated(), self._pool.connection() as connection:
-            return registry.production_versions(connection)
-
-    def close(self) -> None:
-        """Give the connection back to PostgreSQL."""
-        self._pool.close(timeout=1)
-
-    def _prepare(self, key: VersionKey) -> PreparedModel:
-        with postgres.translated(), self._pool.connection() as connection:
-            version = registry.find(connection, *key)
-        prepared = prepare(self._loader.load(version), self._settings.limits)
-        log.info("model loaded", model=key[0], version=key[1], microseconds_a_row=round(prepared.cost_seconds * 1e6))
-        return prepared
-
-    def _fetch(self, sha256: bytes) -> Iterator[bytes]:
-        with postgres.translated(), self._pool.connection() as connection:
-            yield from registry.artifact_parts(connection, sha256)
+    def choose(self, caller: bytes | None) -> PreparedModel:
+        """The version for a caller: always the same for the same one, and any for a caller without a name."""
+        if self.only is not None:
+            return self.only
+        draw = random.getrandbits(32) if caller is None else draw_for(self._model, caller)  # no secret
+        return self.prepared[choose(self.targets, draw)]
 
 
 class ModelDirectory:
-    """The models that `production` names, each loaded before it is named here.
+    """The versions that aliases name, each loaded and warm before it is named here.
 
-    A version that cannot be loaded never replaces one that works.
+    An alias whose new versions cannot all be loaded goes on serving the old ones.
 
     Args:
         settings: the platform's settings.
@@ -70,9 +57,11 @@ class ModelDirectory:
     def __init__(self, settings: Settings, name: str) -> None:
         self._source = VersionSource(settings, name)
         self._refresh_seconds = settings.models.refresh_seconds
-        self._current: dict[str, PreparedModel] = {}
-        self._refused: dict[VersionKey, str] = {}
-        self._known: set[str] = set()
+        self._announcements = Announcements(settings)
+        self._routes: dict[AliasKey, _Route] = {}
+        self._refused: dict[VersionKey, float] = {}
+        self._known: frozenset[AliasKey] = frozenset()
+        self._looked = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh_for_ever, name="model-directory", daemon=True)
         self.on_change: list[Callable[[PreparedModel], None]] = []
@@ -87,18 +76,25 @@ class ModelDirectory:
         self._thread.join(timeout=5)
         self._source.close()
 
-    def current(self, name: str) -> PreparedModel:
-        """The production version of a model, from memory.
+    def current(self, name: str, alias: str = PRODUCTION, caller: bytes | None = None) -> PreparedModel:
+        """The version that answers for an alias, from memory.
+
+        Args:
+            name: the model's name.
+            alias: the alias.
+            caller: what keeps one caller on one version, where an alias names several; None for no matter which.
 
         Raises:
             ModelNotFound: nothing of that name is published.
             ModelNotReady: it is published, and cannot predict yet.
         """
-        prepared = self._current.get(name)
-        if prepared is not None:
-            return prepared
-        if name in self._known or not self._known:
+        route = self._routes.get((name, alias))
+        if route is not None:
+            return route.only or route.choose(caller)
+        if (name, alias) in self._known or not self._looked:
             raise ModelNotReady(f"model {name!r} is not loaded yet")
+        if any(known == name for known, _alias in self._known):
+            raise ModelNotFound(f"model {name!r} has no alias {alias!r}")
         raise ModelNotFound(f"no model is named {name!r}")
 
     def held(self, name: str, version: int) -> PreparedModel | None:
@@ -110,45 +106,66 @@ class ModelDirectory:
 
         Raises:
             ModelNotFound: it is not published.
-            ModelNotReady: its bytes are refused, or PostgreSQL is away.
+            ArtifactRefused: its bytes are not to be trusted, or do not load.
+            StorageUnavailable: PostgreSQL is away.
         """
-        try:
-            return self._source.pool.get((name, version))
-        except ModelNotFound:
-            raise
-        except PlatformError as error:
-            raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now") from error
+        return self._source.load(name, version)
 
     def summary(self) -> list[PreparedModel]:
-        """The models that can answer now."""
-        return list(self._current.values())
+        """One version of each model that can answer now: production's first, or the first of any alias."""
+        chosen: dict[str, PreparedModel] = {}
+        for (name, alias), route in sorted(self._routes.items(), key=lambda item: (item[0][1] != PRODUCTION, item[0])):
+            del alias
+            chosen.setdefault(name, route.prepared[route.targets[0].version])
+        return [chosen[name] for name in sorted(chosen)]
 
     def refresh(self) -> None:
-        """Look once at what `production` names, and load what is new.
+        """Look once at what the aliases name, load what is new, and then let go of what nothing names.
 
         Raises:
             StorageUnavailable: PostgreSQL is away; what is loaded goes on answering.
         """
-        named = self._source.production_versions()
-        self._known = set(named)
-        for name, version in named.items():
-            present = self._current.get(name)
-            if (present is None or present.served.version != version) and (name, version) not in self._refused:
-                self._take_up(name, version)
-        for name in self._current.keys() - self._known:
-            self._current = {kept: prepared for kept, prepared in self._current.items() if kept != name}
+        aliases = self._source.aliases()
+        self._known = frozenset((alias.model, alias.name) for alias in aliases)
+        self._looked = True
+        for alias in aliases:
+            present = self._routes.get((alias.model, alias.name))
+            if present is None or present.targets != alias.targets:
+                self._take_up(alias)
+        if self._routes.keys() - self._known:
+            self._routes = {key: route for key, route in self._routes.items() if key in self._known}
+        self._name_what_is_needed(aliases)
+        self._source.drop_deleted()
 
-    def _take_up(self, name: str, version: int) -> None:
+    def _take_up(self, alias: Alias) -> None:
+        prepared: dict[int, PreparedModel] = {}
+        for target in alias.targets:
+            found = self._loaded(alias.model, target.version)
+            if found is None:
+                return
+            prepared[target.version] = found
+        route = _Route(alias.model, alias.targets, prepared)
+        # One assignment: a request sees the old map or the new one.
+        self._routes = {**self._routes, (alias.model, alias.name): route}
+        for one in prepared.values():
+            for notify in self.on_change:
+                notify(one)
+
+    def _loaded(self, model: str, version: int) -> PreparedModel | None:
+        if self._refused.get((model, version), 0.0) > time.monotonic():
+            return None
         try:
-            prepared = self._source.pool.get((name, version))
+            return self._source.pool.get((model, version))
         except PlatformError as error:
             if error.code == "artifact_refused":
-                self._refused[name, version] = error.detail
-            log.error("model not taken up", model=name, version=version, why=error.detail)
-            return
-        self._current = {**self._current, name: prepared}
-        for notify in self.on_change:
-            notify(prepared)
+                self._refused[model, version] = time.monotonic() + REFUSED_SECONDS
+            log.error("version not taken up; what was served goes on", model=model, version=version, why=error.detail)
+            return None
+
+    def _name_what_is_needed(self, aliases: list[Alias]) -> None:
+        named = {(alias.model, target.version) for alias in aliases for target in alias.targets}
+        served = {(name, version) for (name, _alias), route in self._routes.items() for version in route.prepared}
+        self._source.pool.name(frozenset(named | served))
 
     def _refresh_for_ever(self) -> None:
         while not self._stop.is_set():
@@ -158,4 +175,5 @@ class ModelDirectory:
             except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
                 LOOP_FAILURES.labels("model-directory").inc()
                 log.warning("models not refreshed", why=str(error))
-            self._stop.wait(max(0.0, self._refresh_seconds - (time.monotonic() - begun)))
+            self._announcements.wait(self._refresh_seconds - (time.monotonic() - begun), self._stop)
+        self._announcements.close()

@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ai_platform.errors import ModelNotReady, Overloaded
+from ai_platform.errors import ArtifactRefused, ModelNotReady, Overloaded, StorageUnavailable
 from ai_platform.predictions.answer import answer, encode, with_id
 from ai_platform.predictions.cache import AnswerCache, cache_key
 from ai_platform.predictions.directory import ModelDirectory
@@ -48,6 +49,9 @@ class PredictionService:
         self._waiting = 0
         self._most_waiting = settings.api.predictions_waiting
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="predict")
+        # Apart from the threads that predict, so that a model that takes long to load delays no other's answer.
+        self._loading = ThreadPoolExecutor(max_workers=2, thread_name_prefix="load")
+        self._load_seconds = settings.models.load_seconds
 
     def start(self) -> None:
         """Begin to measure what a look-up in the cache costs."""
@@ -56,29 +60,49 @@ class PredictionService:
     async def close(self) -> None:
         """Let go of threads and connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._loading.shutdown(wait=False, cancel_futures=True)
         await self._cache.close()
 
-    async def resolve(self, name: str | None, version: int | None) -> PreparedModel:
-        """The model that answers: by default the default model's production version.
+    def current(self, name: str | None, alias: str, caller: bytes | None) -> PreparedModel:
+        """The version that answers for an alias, from memory; by default the default model's.
+
+        Args:
+            name: the model's name, or None.
+            alias: the alias.
+            caller: what keeps one caller on one version, where an alias names several.
 
         Raises:
-            ModelNotFound: there is no such model or version.
+            ModelNotFound: there is no such model or alias.
             ModelNotReady: it cannot predict now.
         """
-        name = name or self._default
-        if version is None:
-            return self._directory.current(name)
+        return self._directory.current(name or self._default, alias, caller)
+
+    async def pinned(self, name: str, version: int) -> PreparedModel:
+        """A given version, loaded first if nothing named it lately.
+
+        Raises:
+            ModelNotFound: there is no such version.
+            ModelNotReady: it cannot predict now, or is not loaded within `models.load_seconds`.
+        """
         held = self._directory.held(name, version)
         if held is not None:
             return held
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(30):
-                return await asyncio.to_thread(self._directory.load, name, version)
+            async with asyncio.timeout(self._load_seconds):
+                return await loop.run_in_executor(self._loading, self._directory.load, name, version)
         except TimeoutError:
             raise ModelNotReady(f"version {version} of {name!r} is still loading") from None
+        except (ArtifactRefused, StorageUnavailable) as error:
+            raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now") from error
 
-    async def predict(self, prepared: PreparedModel, body: bytes) -> Answer:
+    async def predict(self, prepared: PreparedModel, body: bytes, charge: Callable[[int], None]) -> Answer:
         """Answer one body.
+
+        Args:
+            prepared: the version that answers.
+            body: the request's body.
+            charge: called with the number of rows before anything is computed; what it raises refuses them.
 
         Raises:
             InvalidJson: the body is not strict JSON.
@@ -87,6 +111,7 @@ class PredictionService:
             Overloaded: too many predictions of costly models wait already.
         """
         instances = prepared.decoder.decode(body)
+        charge(len(instances.rows))
         if self._cache.bypasses(prepared):
             CACHE.labels("bypass").inc()
             encoded = await self._run(prepared, instances)

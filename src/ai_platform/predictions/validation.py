@@ -1,17 +1,19 @@
 """Checking a parsed body against a signature, with a pointer to each fault. The reference for the typed decoder."""
 
-import math
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from ai_platform.errors import InputFault, InvalidInput
-from ai_platform.models.signature import Feature, Signature
 from ai_platform.predictions.instances import Instances
 from ai_platform.runtimes.runtime import Value
+from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 MAX_FAULTS = 20
 LARGEST_EXACT_INTEGER = 2**53
+# Products of larger numbers leave the range of a double within a model, which then fails for what it was given.
+LARGEST_NUMBER = 1e100
 
 
 def validate(document: Any, signature: Signature, limits: LimitSettings) -> Instances:
@@ -43,7 +45,7 @@ class _Check:
         if not isinstance(document, dict):
             self.fault("", 'must be an object with "features" or "instances"')
             return None
-        for name in document.keys() - {"features", "instances"}:
+        for name in itertools.islice(document.keys() - {"features", "instances"}, MAX_FAULTS):
             self.fault(f"/{_escape(name)}", 'unknown field; only "features" or "instances" is read')
         if ("features" in document) == ("instances" in document):
             self.fault("", 'must hold exactly one of "features" (one instance) and "instances" (many)')
@@ -88,7 +90,7 @@ class _Check:
         ]
 
     def by_name(self, values: dict[str, Any], pointer: str) -> list[Value]:
-        for name in values.keys() - self.names:
+        for name in itertools.islice(values.keys() - self.names, MAX_FAULTS):
             self.fault(f"{pointer}/{_escape(name)}", "unknown feature")
         row: list[Value] = []
         for feature in self.inputs:
@@ -112,7 +114,7 @@ class _Check:
 def _value_faults(feature: Feature, value: Any, limits: LimitSettings) -> Iterator[str]:
     if value is None:
         if not feature.nullable:
-            yield f"must be a {feature.type}, not null"
+            yield f"must be {'an' if feature.type == 'integer' else 'a'} {feature.type}, not null"
     elif feature.type == "string":
         yield from _text_faults(value, limits)
     elif feature.type == "boolean":
@@ -128,8 +130,8 @@ def _number_faults(feature: Feature, value: Any) -> Iterator[str]:
         return
     if feature.type == "integer" and (not isinstance(value, int) or abs(value) > LARGEST_EXACT_INTEGER):
         yield "must be an integer of at most 2^53"
-    elif not math.isfinite(float(value)):
-        yield "must be a finite number"
+    elif not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        yield f"must be from {-LARGEST_NUMBER:g} to {LARGEST_NUMBER:g}"
     elif feature.enforced and feature.minimum is not None and value < feature.minimum:
         yield f"must be at least {feature.minimum:g}"
     elif feature.enforced and feature.maximum is not None and value > feature.maximum:

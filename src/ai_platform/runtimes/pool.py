@@ -1,4 +1,4 @@
-"""The pool of loaded models: each is loaded once, however many ask at the same time."""
+"""The pool of loaded models: each is loaded once, however many ask at the same time; what nobody names leaves first."""
 
 import threading
 from collections import OrderedDict
@@ -10,17 +10,20 @@ Loaded = TypeVar("Loaded")
 
 
 class Pool(Generic[Key, Loaded]):
-    """Models in memory by key; beyond `capacity` the one unused for longest leaves. Thread-safe.
+    """Models in memory by key, bounded in bytes. Thread-safe.
 
     Args:
         load: makes the model of a key; what it raises reaches every caller that waited for it, and is not kept.
-        capacity: most models held.
+        size: bytes of a loaded model.
+        capacity: bytes of all models; beyond it those that were unused for longest leave, but never a named one.
     """
 
-    def __init__(self, load: Callable[[Key], Loaded], capacity: int = 64) -> None:
+    def __init__(self, load: Callable[[Key], Loaded], size: Callable[[Loaded], int], capacity: int) -> None:
         self._load = load
+        self._size = size
         self._capacity = capacity
         self._held: OrderedDict[Key, Loaded] = OrderedDict()
+        self._named: frozenset[Key] = frozenset()
         self._loading: dict[Key, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -54,8 +57,39 @@ class Pool(Generic[Key, Loaded]):
             with self._lock:
                 self._loading.pop(key, None)
 
+    def name(self, keys: frozenset[Key]) -> None:
+        """Say which models must stay, because something names them; all others may leave."""
+        with self._lock:
+            self._named = keys
+            self._evict()
+
+    def drop(self, key: Key) -> None:
+        """Let a model go, if it is in memory; whoever predicts with it now holds it until the answer."""
+        with self._lock:
+            self._held.pop(key, None)
+
+    def keys(self) -> list[Key]:
+        """Which models are in memory, the one unused for longest first."""
+        with self._lock:
+            return list(self._held)
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes of all models in memory."""
+        with self._lock:
+            return self._bytes()
+
     def _keep(self, key: Key, loaded: Loaded) -> None:
         with self._lock:
             self._held[key] = loaded
-            while len(self._held) > self._capacity:
-                self._held.popitem(last=False)
+            self._evict(but=key)
+
+    def _evict(self, but: Key | None = None) -> None:
+        surplus = self._bytes() - self._capacity
+        for key in [key for key in self._held if key not in self._named and key != but]:
+            if surplus <= 0:
+                return
+            surplus -= self._size(self._held.pop(key))
+
+    def _bytes(self) -> int:
+        return sum(self._size(loaded) for loaded in self._held.values())

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, BinaryIO, Protocol
+
+from ai_platform.runtimes.signature import Feature, Signature
 
 Value = float | int | str | bool | None
 Rows = Sequence[Sequence[Value]]
@@ -13,12 +15,13 @@ class Outputs:
     """Aligned columns: entry i of each belongs to row i.
 
     Attributes:
-        predictions: what the library's own `predict` returns, as JSON values.
+        predictions: what the library's own `predict` returns, as JSON values; of a model with several outputs, each
+            is a list with one value an output, and the next two are None.
         class_numbers: for a classifier, the predicted class's place in the signature's classes.
         probabilities: for a classifier that has them, one row of probabilities in the order of the classes.
     """
 
-    predictions: list[Value]
+    predictions: list[Any]
     class_numbers: list[int] | None = None
     probabilities: list[list[float]] | None = None
 
@@ -49,13 +52,54 @@ class LoadedModel(Protocol):
         ...
 
 
-class Runtime(Protocol):
-    """Loads one format. Every implementation passes `tests/conformance/test_runtimes.py`."""
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a publisher knows of a model and its artifact may not say.
 
-    def load(self, artifact: bytes) -> LoadedModel:
-        """Make a model of an artifact's bytes, which the one loader has verified.
+    Attributes:
+        inputs: features read from a sample, in the order of its columns; None without a sample.
+        classes: the classes' names, in the order of the model's own classes; None when it names them itself.
+    """
+
+    inputs: tuple[Feature, ...] | None = None
+    classes: tuple[str, ...] | None = None
+
+
+class Runtime(Protocol):
+    """Loads one format. Every implementation passes `tests/conformance/test_runtimes.py`.
+
+    An artifact is a readable, seekable binary file at its start, with a descriptor; the one loader has verified it, and
+    closes it afterwards. What is read of it must be read before the call returns.
+    """
+
+    def untrusted_types(self, artifact: BinaryIO) -> list[str]:
+        """What loading it would execute or make that is the artifact's own choice; none for a format of plain data.
+
+        The one loader asks for a trusted signature when there is any. Nothing of the artifact is executed here.
 
         Raises:
-            Exception: the bytes are not of this format, or need another library version.
+            ValueError: it is not of this format.
         """
+        ...
+
+    def read_signature(self, artifact: BinaryIO, hints: Hints) -> Signature:
+        """Inputs and outputs as the model itself knows them, completed by the hints.
+
+        Raises:
+            ValueError: what is needed stands neither in the artifact nor in the hints; the sentence names the option
+                (`--sample`, `--classes`) that would give it.
+        """
+        ...
+
+    def load(self, artifact: BinaryIO, signature: Signature) -> LoadedModel:
+        """Make a model of it.
+
+        Raises:
+            ValueError: it is not of this format, or not one that can be loaded here; the sentence says why.
+            Exception: whatever the library raises.
+        """
+        ...
+
+    def libraries(self) -> dict[str, str]:
+        """Name to installed version of what an artifact of this format depends on."""
         ...

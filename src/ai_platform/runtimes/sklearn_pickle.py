@@ -1,75 +1,91 @@
 """`sklearn-pickle`: a fitted scikit-learn estimator as the pickle module writes it. The only module that unpickles."""
 
-import io
 import pickle
-import warnings
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
+from ai_platform.runtimes.estimator_signature import signature_of
+from ai_platform.runtimes.estimators import as_served, checked, library_versions, of_this_version
+from ai_platform.runtimes.pickle_names import find, named_in
+from ai_platform.runtimes.runtime import Hints, LoadedModel
+from ai_platform.runtimes.signature import Signature
 
-from ai_platform.runtimes.runtime import LoadedModel, Outputs, Rows
+# What stands in every file of `joblib.dump` that holds an array, and how compressed files start: zlib, gzip, bzip2,
+# xz, lzma, lz4.
+_JOBLIB = b"NumpyArrayWrapper"
+_COMPRESSED = (
+    b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"\x5d\x00",
+    b"\x04\x22\x4d\x18",
+)  # fmt: skip
+_PART_BYTES = 1_048_576
 
 
 class SklearnPickleRuntime:
     """Unpickles bytes that the one loader has verified."""
 
-    def load(self, artifact: bytes) -> LoadedModel:
+    def untrusted_types(self, artifact: BinaryIO) -> list[str]:
+        """Every name that the pickle would look up, without executing it; never none, because a pickle is a program.
+
+        In joblib's files arrays stand between the opcodes, so that these cannot be read alone; such a file is `pickle`.
+
+        Raises:
+            ValueError: it is no pickle, or a compressed one.
+        """
+        return ["pickle"] if _is_of_joblib(artifact) else named_in(artifact)
+
+    def read_signature(self, artifact: BinaryIO, hints: Hints) -> Signature:
+        """From the estimator itself, completed by the hints. Unpickles, so only what was verified.
+
+        Raises:
+            ValueError: it is not a fitted estimator of this version, or the hints do not fit it.
+        """
+        return signature_of(_estimator(artifact), hints)
+
+    def load(self, artifact: BinaryIO, signature: Signature) -> LoadedModel:
         """Unpickle; a pickle of another scikit-learn version is refused, because its numbers may differ.
 
         Raises:
-            sklearn.exceptions.InconsistentVersionWarning: written by another version.
-            TypeError: the object does not predict.
+            ValueError: it names what no estimator needs, was written by another version, is not fitted, cannot
+                predict, or has other inputs than the signature.
         """
-        from sklearn.exceptions import InconsistentVersionWarning
+        return as_served(_estimator(artifact), signature)
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", InconsistentVersionWarning)
-            # The loader has checked hash and signature of these very bytes.
-            estimator = pickle.Unpickler(io.BytesIO(artifact)).load()  # noqa: S301
-        if not callable(getattr(estimator, "predict", None)):
-            raise TypeError(f"a {type(estimator).__name__} cannot predict")
-        return SklearnModel(estimator)
+    def libraries(self) -> dict[str, str]:
+        """What a pickle needs."""
+        return library_versions("scikit-learn", "numpy", "scipy")
 
 
-class SklearnModel:
-    """A fitted estimator or pipeline.
-
-    Args:
-        estimator: has `predict`, and `predict_proba` and `classes_` where it classifies with probabilities.
-    """
-
-    def __init__(self, estimator: Any) -> None:
-        self._estimator = estimator
-        classes = getattr(estimator, "classes_", None)
-        self._classes: list[Any] | None = None if classes is None else classes.tolist()
-        self._has_probabilities = hasattr(estimator, "predict_proba")
-
-    def predict(self, rows: Rows) -> Outputs:
-        """Predict rows of numbers, shape (n, features); missing values arrive as NaN."""
-        matrix = np.asarray(rows, dtype=np.float64)
-        if self._classes is None:
-            return Outputs(self._estimator.predict(matrix).tolist())
-        if not self._has_probabilities:
-            return self._with_numbers(self._estimator.predict(matrix).tolist(), None)
-        probabilities = self._estimator.predict_proba(matrix)
-        if not self._predicts_the_most_probable:
-            return self._with_numbers(self._estimator.predict(matrix).tolist(), probabilities.tolist())
-        numbers = probabilities.argmax(axis=1).tolist()
-        return Outputs([self._classes[number] for number in numbers], numbers, probabilities.tolist())
-
-    def _with_numbers(self, predictions: list[Any], probabilities: list[list[float]] | None) -> Outputs:
-        assert self._classes is not None
-        place = {name: number for number, name in enumerate(self._classes)}
-        return Outputs(predictions, [place[prediction] for prediction in predictions], probabilities)
-
-    @property
-    def _predicts_the_most_probable(self) -> bool:
-        # True of these families by their own `predict`; not of SVC, whose probabilities are calibrated apart.
-        last = self._estimator[-1] if hasattr(self._estimator, "steps") else self._estimator
-        return type(last).__name__ in _MOST_PROBABLE
+class _EstimatorUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return find(module, name)
 
 
-_MOST_PROBABLE = frozenset({
-    "LogisticRegression", "RandomForestClassifier", "ExtraTreesClassifier", "DecisionTreeClassifier", "GaussianNB",
-    "HistGradientBoostingClassifier", "MLPClassifier",
-})  # fmt: skip
+def _estimator(artifact: BinaryIO) -> Any:
+    of_joblib = _is_of_joblib(artifact)
+    unpickler = _joblib_unpickler(artifact) if of_joblib else _EstimatorUnpickler(artifact)
+    with of_this_version():
+        # The loader has checked hash and signature of these very bytes.
+        return checked(unpickler.load())
+
+
+def _joblib_unpickler(artifact: BinaryIO) -> Any:
+    from joblib.numpy_pickle import NumpyUnpickler
+
+    class EstimatorUnpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
+        def find_class(self, module: str, name: str) -> Any:
+            return find(module, name)
+
+    return EstimatorUnpickler("", artifact, ensure_native_byte_order=True)
+
+
+def _is_of_joblib(artifact: BinaryIO) -> bool:
+    """Whether `joblib.dump` wrote it; at most this word in a text of a pickle's is mistaken for that, without harm."""
+    part = artifact.read(_PART_BYTES)
+    if part.startswith(_COMPRESSED):
+        raise ValueError("it is compressed; write it without compression, by `pickle.dump` or `joblib.dump`")
+    found, end = False, b""
+    while part and not found:
+        window = end + part
+        found = _JOBLIB in window
+        end, part = window[-len(_JOBLIB) :], artifact.read(_PART_BYTES)
+    artifact.seek(0)
+    return found

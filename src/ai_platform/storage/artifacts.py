@@ -1,6 +1,7 @@
 """Artifact bytes, named by their sha256: the store's Protocol and the one that keeps them in PostgreSQL."""
 
 import hashlib
+import hmac
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -13,14 +14,25 @@ class ArtifactMissing(LookupError):
     """The store holds no artifact of that sha256."""
 
 
+class ArtifactMismatch(ValueError):
+    """The bytes that were given are not those of the sha256 that was named."""
+
+
 class ArtifactStore(Protocol):
     """Keeps immutable bytes by their sha256; each passes `tests/conformance/test_artifact_stores.py`."""
 
-    def put(self, parts: Iterable[bytes]) -> tuple[bytes, int]:
+    def put(self, sha256: bytes, parts: Iterable[bytes]) -> int:
         """Store bytes given in parts of any size; storing the same bytes again changes nothing.
 
+        Args:
+            sha256: what they are named by, 32 bytes.
+            parts: the bytes; not read when they are stored already.
+
         Returns:
-            The sha256 (32 bytes) and the size in bytes.
+            Their size in bytes.
+
+        Raises:
+            ArtifactMismatch: their sha256 is another one; nothing is stored.
         """
         ...
 
@@ -39,35 +51,33 @@ class PostgresArtifactStore:
     def __init__(self, connection: BoundedConnection) -> None:
         self._connection = connection
 
-    def put(self, parts: Iterable[bytes]) -> tuple[bytes, int]:
+    def put(self, sha256: bytes, parts: Iterable[bytes]) -> int:
         """Store bytes given in parts of any size; storing the same bytes again changes nothing."""
-        # Chunks need the name of the whole, which is known at the end; so they wait under a random one.
         with self._connection.transaction():
-            self._connection.execute(
-                "CREATE TEMP TABLE IF NOT EXISTS incoming_chunks (number int, bytes bytea) ON COMMIT DELETE ROWS"
-            )
+            fresh = self._connection.execute(
+                "INSERT INTO artifacts (sha256, size) VALUES (%s, 0) ON CONFLICT DO NOTHING RETURNING 1", (sha256,)
+            ).fetchone()
+            if fresh is None:
+                return self._size(sha256)
             digest, size = hashlib.sha256(), 0
             for number, chunk in enumerate(_rechunked(parts)):
                 digest.update(chunk)
                 size += len(chunk)
-                self._connection.execute("INSERT INTO incoming_chunks VALUES (%s, %s)", (number, chunk))
-            sha256 = digest.digest()
-            fresh = self._connection.execute(
-                "INSERT INTO artifacts (sha256, size) VALUES (%s, %s) ON CONFLICT DO NOTHING RETURNING 1",
-                (sha256, size),
-            ).fetchone()
-            if fresh:
-                self._connection.execute(
-                    "INSERT INTO artifact_chunks SELECT %s, number, bytes FROM incoming_chunks", (sha256,)
-                )
-        return sha256, size
+                self._connection.execute("INSERT INTO artifact_chunks VALUES (%s, %s, %s)", (sha256, number, chunk))
+            if not hmac.compare_digest(digest.digest(), sha256):
+                raise ArtifactMismatch("the bytes are not the ones that were named")
+            self._connection.execute("UPDATE artifacts SET size = %s WHERE sha256 = %s", (size, sha256))
+        return size
 
-    def read(self, sha256: bytes) -> Iterator[bytes]:
-        """The bytes, a chunk a query, so that no more than one is held at a time."""
+    def _size(self, sha256: bytes) -> int:
         found = self._connection.execute("SELECT size FROM artifacts WHERE sha256 = %s", (sha256,)).fetchone()
         if found is None:
             raise ArtifactMissing(sha256.hex())
-        for number in range(-(-int(found["size"]) // CHUNK_BYTES)):
+        return int(found["size"])
+
+    def read(self, sha256: bytes) -> Iterator[bytes]:
+        """The bytes, a chunk a query, so that no more than one is held at a time."""
+        for number in range(-(-self._size(sha256) // CHUNK_BYTES)):
             row = self._connection.execute(
                 "SELECT bytes FROM artifact_chunks WHERE sha256 = %s AND number = %s", (sha256, number), binary=True
             ).fetchone()

@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ai_platform.models.signature import Feature, Signature
+from ai_platform.runtimes.signature import Feature, Signature
 
 EXAMPLE = (5.1, 3.5, 1.4, 0.2)
 FOLDS = 5
@@ -54,5 +54,6 @@ def train() -> Trained:
         for name, column, example in zip(names, iris.data.T, EXAMPLE, strict=True)
     )
     classes = tuple(str(name) for name in iris.target_names)
+    values = tuple(int(value) for value in estimator.classes_)
     sample = [list(EXAMPLE), *test_x[:9].tolist()]
-    return Trained("iris", estimator, Signature(inputs=inputs, classes=classes), metrics, sample)
+    return Trained("iris", estimator, Signature(inputs=inputs, classes=classes, class_values=values), metrics, sample)

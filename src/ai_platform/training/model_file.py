@@ -1,6 +1,5 @@
 """Writing a trained model as a file with a signed manifest beside it, and publishing that file."""
 
-import getpass
 import hashlib
 import os
 import pickle
@@ -9,12 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ai_platform.models import registry
+from ai_platform.models import publishing
+from ai_platform.models.aliases import PRODUCTION
 from ai_platform.models.manifest import Golden, Manifest, encode
+from ai_platform.models.proving import Signed
+from ai_platform.models.publishing import Published
 from ai_platform.models.signing import Signer
-from ai_platform.runtimes.sklearn_pickle import SklearnModel
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.runtimes.estimators import SklearnModel
+from ai_platform.settings import Settings
 from ai_platform.training.iris import Trained
+from ai_platform.training.person import person
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,15 @@ class ModelFile:
             artifact.with_name(f"{artifact.name}.manifest.sig"),
         )
 
+    def signed(self) -> Signed:
+        """The manifest with its signature, as they are on disk."""
+        return Signed(self.manifest.read_bytes(), self.signature.read_bytes())
+
+    @property
+    def complete(self) -> bool:
+        """Whether a manifest and its signature stand beside the artifact."""
+        return self.manifest.is_file() and self.signature.is_file()
+
 
 def write(trained: Trained, path: Path, signer: Signer) -> ModelFile:
     """Pickle an estimator to `path`, and write its manifest and signature beside it; each file appears whole."""
@@ -53,27 +65,23 @@ def write(trained: Trained, path: Path, signer: Signer) -> ModelFile:
     return files
 
 
-def publish(connection: BoundedConnection, files: ModelFile) -> int:
-    """Publish a written model as the next version of its name, and make it `production`.
+def publish(settings: Settings, files: ModelFile, alias: str | None = PRODUCTION) -> Published:
+    """Prove a written model, and publish it as the next version of its name.
 
-    Returns:
-        The version's number.
+    Args:
+        settings: the platform's settings.
+        files: what `write` wrote.
+        alias: what shall name it.
 
     Raises:
-        ArtifactRefused: the files do not belong together.
+        ArtifactRefused: the files do not belong together, or the model is not what its manifest says.
         StorageUnavailable: PostgreSQL is away.
     """
-    return registry.publish(
-        connection,
-        files.artifact,
-        files.manifest.read_bytes(),
-        files.signature.read_bytes(),
-        created_by=_person(),
-    )
+    return publishing.publish(settings, files.artifact, files.signed(), by=person(), alias=alias)
 
 
 def _describe(trained: Trained, artifact: bytes) -> Manifest:
-    outputs = SklearnModel(trained.estimator).predict(trained.sample)
+    outputs = SklearnModel(trained.estimator, trained.signature).predict(trained.sample)
     return Manifest(
         model=trained.name,
         format="sklearn-pickle",
@@ -98,10 +106,3 @@ def _write_whole(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(content)
     draft.replace(path)
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return f"uid {os.getuid()}"

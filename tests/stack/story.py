@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -155,7 +156,7 @@ def test_up_trains_and_predicts_both_ways(platform: Platform) -> None:
 
 def test_up_says_first_that_it_is_open_to_this_machine_only_and_how_to_predict(platform: Platform) -> None:
     said = platform.said()
-    assert "no authentication yet, and listens on loopback" in said.splitlines()[0]
+    assert "authentication is off, and it listens on loopback" in said.splitlines()[0]
     assert f"curl -X POST http://localhost:{platform.port}/predict/" in said
     assert "\x1b[" not in said
 
@@ -221,6 +222,17 @@ def test_the_next_up_recovers_from_a_kill_of_the_last_and_every_job_is_still_the
     assert platform.call(f"/jobs/{job['id']}?wait=25")[1]["status"] == "succeeded"
 
 
+def test_no_password_stands_in_anything_that_was_written_for_people(platform: Platform) -> None:
+    """Everything that this module made the platform do is in these logs, crashes and all."""
+    urls = [entry.url for entry in platform.status().values() if entry.url and "@" in entry.url]
+    passwords = {urlsplit(url).password for url in urls}
+    assert len(passwords) == 2
+    written = [platform.log, *platform.data.rglob("*.log")]
+    for file in written:
+        text = file.read_text(errors="replace")
+        assert [password for password in passwords if password is None or password in text] == [], file
+
+
 def test_ctrl_c_ends_every_process_within_15_seconds_also_those_that_are_paused(platform: Platform) -> None:
     family = platform.family()
     for role in PAUSED:
@@ -232,7 +244,7 @@ def test_ctrl_c_ends_every_process_within_15_seconds_also_those_that_are_paused(
 
 
 def test_servers_that_are_named_are_used_and_none_are_started(shared: Platform) -> None:
-    url = "postgresql://nobody:secret@127.0.0.1:1/none"
+    url = "postgresql://nobody:hush@127.0.0.1:1/none"
     done = subprocess.run(
         [sys.executable, "-m", "ai_platform.cli", "up", "--data-dir", str(shared.folder / "named")],
         env=environment() | {

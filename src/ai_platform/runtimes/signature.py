@@ -17,6 +17,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         minimum: smallest value seen in training (inclusive); shown, and enforced only when declared.
         maximum: largest value seen in training (inclusive).
         enforced: whether minimum and maximum were declared, so that values outside are refused.
+        categories: values seen in training or known to the encoder (at most 100); shown, never enforced, because what
+            becomes of an unknown one is the encoder's to say.
         example: a value that appears in the documentation's examples.
     """
 
@@ -26,6 +28,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     minimum: float | None = None
     maximum: float | None = None
     enforced: bool = False
+    categories: tuple[int | float | str | bool, ...] | None = None
     example: float | int | str | bool | None = None
 
 
@@ -35,7 +38,10 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         inputs: at least one feature.
         classes: for a classifier, the classes' names in the order of the probabilities; None for a regressor.
+        class_values: for a classifier, what it predicts for each of `classes`, where that is not the name itself
+            (iris predicts 0 and names it setosa).
     """
 
     inputs: tuple[Feature, ...]
     classes: tuple[str, ...] | None = None
+    class_values: tuple[int | float | str | bool, ...] | None = None

@@ -1,0 +1,171 @@
+"""All keys in the memory of one process: who calls is a look-up and one SHA-256, never a wait."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any, NamedTuple
+
+from ai_platform.access.gcra import limit_of
+from ai_platform.access.key_text import KEY_IN_BYTES
+from ai_platform.access.notes import Notes
+from ai_platform.access.principal import Principal
+from ai_platform.errors import KeysUnavailable, Unauthenticated
+from ai_platform.settings import Settings
+from ai_platform.storage import postgres
+from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.telemetry import AUTHENTICATION_FAILURES, LOOP_FAILURES, logger
+
+log = logger(__name__)
+
+# Ended keys are read too for a while, so that their use is counted for what it is.
+_READ = """
+SELECT id, sha256, owner, scopes, models, rows_a_second, burst_rows, waiting_jobs, revoked_at IS NOT NULL AS revoked,
+    extract(epoch FROM expires_at - now())::float AS seconds_left
+FROM api_keys
+WHERE (revoked_at IS NULL OR revoked_at > now() - interval '30 days')
+    AND (expires_at IS NULL OR expires_at > now() - interval '30 days')
+"""
+_NEVER = float("inf")
+# Compared with when there is no such key, so that an unknown id takes as long as a wrong secret.
+_NO_DIGEST = bytes(32)
+
+
+class _Held(NamedTuple):
+    digest: bytes
+    ends: float  # on the monotonic clock
+    principal: Principal
+    revoked: bool
+
+
+_UNKNOWN = _Held(_NO_DIGEST, 0.0, Principal("", None, frozenset()), revoked=False)
+
+
+class Keyring:
+    """The keys, read anew every `access.refresh_seconds` by a thread, and used for `access.stale_seconds` without that.
+
+    Args:
+        settings: the platform's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._access = settings.access
+        self._pool = postgres.open_pool(settings, "api-keys", size=2)
+        self._held: dict[bytes, _Held] = {}
+        self._usable_until = 0.0
+        self._reading = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._refresh_for_ever, name="keyring", daemon=True)
+        self.notes = Notes()
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading, and write down what was noted."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+        self._pool.close(timeout=1)
+
+    @contextmanager
+    def connection(self) -> Iterator[BoundedConnection]:
+        """A connection for one change of the keys, or one look at the audit log.
+
+        Raises:
+            StorageUnavailable: PostgreSQL is away.
+        """
+        with postgres.translated(), self._pool.connection() as connection:
+            yield connection
+
+    def require_fresh(self) -> None:
+        """Refuse while nobody's key can be judged.
+
+        Raises:
+            KeysUnavailable: the keys were never read, or not for `access.stale_seconds`.
+        """
+        if time.monotonic() > self._usable_until:
+            raise KeysUnavailable("keys cannot be checked now: the database that holds them does not answer")
+
+    def authenticate(self, text: bytes | None) -> Principal:
+        """Whose key this is; from memory alone, in a few microseconds.
+
+        Raises:
+            Unauthenticated: it is none, or none that is valid now; which of the two is for the metrics alone.
+            KeysUnavailable: nobody's key can be judged.
+        """
+        now = time.monotonic()
+        if text is None or now > self._usable_until:
+            self.require_fresh()
+            raise refused("missing")
+        digest, ends, principal, _ = held = self._held.get(text[4:12], _UNKNOWN)
+        if compare_digest(sha256(text).digest(), digest) and now < ends:
+            self.notes.use(principal.key_id)
+            return principal
+        raise refused(_reason(text, held))
+
+    def is_valid(self, key_id: str | None) -> bool:
+        """Whether a key that was accepted would be accepted still: for answers that take long."""
+        held = self._held.get((key_id or "").encode())
+        return held is not None and time.monotonic() < held.ends
+
+    def refresh(self) -> None:
+        """Read all keys once.
+
+        Raises:
+            StorageUnavailable: PostgreSQL is away; the keys that were read last stay.
+        """
+        with self._reading:  # an older read must not replace a newer one
+            begun = time.monotonic()
+            with self.connection() as connection:
+                rows = connection.execute(_READ).fetchall()
+            self._held = {row["id"].encode(): self._hold(row, begun) for row in rows}
+            if not self._usable_until and not any(held.ends for held in self._held.values()):
+                log.warning("no key is valid; make one with `ai-platform keys create --admin`")
+            self._usable_until = begun + self._access.stale_seconds
+
+    def _hold(self, row: dict[str, Any], now: float) -> _Held:
+        models = row["models"]
+        principal = Principal(
+            owner=row["owner"],
+            key_id=row["id"],
+            scopes=frozenset(row["scopes"]),
+            models=None if models is None else frozenset(models),
+            limit=limit_of(
+                row["rows_a_second"] or self._access.key_rows_a_second, row["burst_rows"] or self._access.key_burst_rows
+            ),
+            waiting_jobs=row["waiting_jobs"],
+        )
+        left = row["seconds_left"]
+        ends = 0.0 if row["revoked"] else _NEVER if left is None else now + left
+        return _Held(bytes(row["sha256"]), ends, principal, row["revoked"])
+
+    def _refresh_for_ever(self) -> None:
+        while True:
+            begun = time.monotonic()
+            try:
+                self.refresh()
+                with self.connection() as connection:
+                    self.notes.write(connection)
+            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
+                LOOP_FAILURES.labels("keyring").inc()
+                log.warning("keys not read", why=str(error))
+            if self._stop.is_set():
+                return
+            self._stop.wait(max(0.0, self._access.refresh_seconds - (time.monotonic() - begun)))
+
+
+def _reason(text: bytes, held: _Held) -> str:
+    if not KEY_IN_BYTES.match(text):
+        return "malformed"
+    if not compare_digest(sha256(text).digest(), held.digest):
+        return "unknown"
+    return "revoked" if held.revoked else "expired"
+
+
+def refused(reason: str) -> Unauthenticated:
+    """The one answer to every kind of key that is not valid; the kind is counted."""
+    AUTHENTICATION_FAILURES.labels(reason).inc()
+    return Unauthenticated("a valid API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")

@@ -1,0 +1,50 @@
+"""A connection that is closed without losing the answer that was just written to it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+LINGER_SECONDS = 1.0
+
+
+class LingeringTransport:
+    """Passes everything on to a transport, but closes it in two steps while the caller still sends.
+
+    A socket that is closed with unread input resets the connection, and the reset may overtake the answer that says
+    what was wrong (RFC 9112, section 9.6). So our half is closed first, and the rest for a moment later.
+
+    Args:
+        transport: what it stands for.
+        loop: the event loop.
+        owes_input: tells whether the caller has not yet sent all that it announced, although it was answered.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, owes_input: Callable[[], bool]
+    ) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._owes_input = owes_input
+        self._lingers = False
+        # What a request needs is the transport's own method, without a step between.
+        self.write = transport.write
+        self.get_extra_info = transport.get_extra_info
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._lingers or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close it once what was written is sent; in two steps if input is still to come."""
+        if self.is_closing() or not self._owes_input():
+            self._transport.close()
+            return
+        self._lingers = True
+        self._transport.resume_reading()
+        self._transport.write_eof()
+        self._loop.call_later(LINGER_SECONDS, self._transport.abort)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

@@ -1,0 +1,267 @@
+"""Proving: an artifact is verified, opened, tried and compiled in a confined child before it becomes a version."""
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ai_platform.errors import ArtifactRefused
+from ai_platform.models.confined_child import ConfinedChild, Ending
+from ai_platform.models.confinement import Limits
+from ai_platform.models.manifest import Draft, Manifest, decode
+from ai_platform.models.proof import Answer, Compiled, Native, ProofReport, Refused, Request, Verified
+from ai_platform.models.registry import MODEL_NAME
+from ai_platform.models.signing import verify
+from ai_platform.runtimes.catalogue import FORMATS
+from ai_platform.settings import Settings
+from ai_platform.telemetry import logger
+
+__all__ = ["Proof", "ProofReport", "Signed", "prove"]
+
+log = logger(__name__)
+
+MEGABYTE = 1_000_000
+# Address space: the libraries' own, and what opening and compiling take beside the model itself.
+_BASE_BYTES = 1_500 * MEGABYTE
+_TIMES_THE_SIZE = 8
+# Of the numeric libraries: rows are tried one at a time, and threads that wait for one another measure the machine.
+_THREADS = 1
+_LONGEST_SENTENCE = 1_000
+COMPILED_NAME = "compiled.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A manifest that came with its artifact.
+
+    Attributes:
+        manifest: its exact bytes.
+        signature: the line that `models.signing` wrote; empty when nobody signed it.
+    """
+
+    manifest: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A proven artifact.
+
+    Attributes:
+        manifest: the given one, or the one that was made of a draft.
+        sha256: of the artifact, 32 bytes.
+        compiled: file of the compiled form in the caller's folder; None when the native form serves.
+        report: what was found.
+    """
+
+    manifest: Manifest
+    sha256: bytes
+    compiled: Path | None
+    report: ProofReport
+
+
+def prove(artifact: Path, described: Signed | Draft, settings: Settings, *, vouched: bool, workdir: Path) -> Proof:
+    """Verify, open, try and compile an artifact in a child process. Takes seconds; may be called from any thread.
+
+    Args:
+        artifact: the model file; read through one descriptor, following no link.
+        described: its manifest, or what is said of a model that has none.
+        settings: limits, trusted keys, trusted types.
+        vouched: whether the caller holds a trusted signing key, and will sign the manifest that is made of a draft. It
+            says nothing of a manifest that exists already.
+        workdir: an existing folder, which gets the compiled form.
+
+    Raises:
+        ArtifactRefused: it must not be published; the sentence says why. The cause may be the artifact's bytes, its
+            signer, its types, its libraries, its outputs, or what it did when it was opened.
+    """
+    begun = time.monotonic()
+    manifest, signed = _trusted(described, settings, vouched=vouched)
+    _refuse_strange(manifest or described)  # type: ignore[arg-type]
+    compiled = workdir / COMPILED_NAME
+    with _opened(artifact, manifest) as artifact_fd, _created(compiled) as compiled_fd:
+        size = os.fstat(artifact_fd).st_size
+        request = Request(
+            artifact=artifact_fd,
+            compiled=compiled_fd,
+            parent=os.getpid(),
+            limits=_limits(settings, size),
+            signed=signed,
+            operator_types=settings.models.skops_trusted_types,
+            compile_bytes=settings.models.compile_max_mb * MEGABYTE,
+            manifest=manifest,
+            draft=described if isinstance(described, Draft) else None,
+        )
+        verified, native, outcome = _answers(request, settings.models.prove_seconds)
+    if "seccomp" not in verified.confinement:
+        log.warning("proven without a filter of system calls", confinement=verified.confinement)
+    if outcome.why_native is not None:
+        compiled.unlink()
+    return Proof(
+        manifest or _made(native.manifest, described, verified, size),
+        bytes.fromhex(verified.sha256),
+        compiled if outcome.why_native is None else None,
+        _report(verified, native, outcome, time.monotonic() - begun),
+    )
+
+
+def _made(manifest: Manifest, described: Signed | Draft, verified: Verified, size: int) -> Manifest:
+    """The manifest that was made of a draft; what is known here is not taken from the child's word."""
+    assert isinstance(described, Draft)
+    return msgspec.structs.replace(
+        manifest,
+        model=described.model,
+        format=described.format,
+        sha256=verified.sha256,
+        size=size,
+        metrics=described.metrics,
+        hard_limit_seconds=described.hard_limit_seconds,
+    )
+
+
+def _trusted(described: Signed | Draft, settings: Settings, *, vouched: bool) -> tuple[Manifest | None, bool]:
+    if isinstance(described, Draft):
+        return None, vouched
+    if described.signature:
+        verify(described.manifest, described.signature, settings.trusted_keys_dir)
+    return decode(described.manifest), bool(described.signature)
+
+
+def _refuse_strange(described: Manifest | Draft) -> None:
+    if not MODEL_NAME.fullmatch(described.model):
+        raise ArtifactRefused("a model's name has 1 to 63 of a-z, 0-9, _ and -, and starts with a letter or digit")
+    if described.format not in FORMATS:
+        raise ArtifactRefused(
+            f"format {described.format[:40]!r} is not one that this platform loads; it knows {', '.join(FORMATS)}"
+        )
+
+
+@contextlib.contextmanager
+def _opened(artifact: Path, manifest: Manifest | None) -> Iterator[int]:
+    try:
+        descriptor = os.open(artifact, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise ArtifactRefused(f"the artifact cannot be opened: {error.strerror}") from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
+            raise ArtifactRefused("the artifact is not a file with content")
+        if manifest is not None and manifest.size != found.st_size:
+            raise ArtifactRefused(
+                "the artifact's bytes are not the ones that its manifest describes: their number differs"
+            )
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _created(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _limits(settings: Settings, size: int) -> Limits:
+    models = settings.models
+    return Limits(
+        memory_bytes=min(models.prove_memory_mb * MEGABYTE, _BASE_BYTES + _TIMES_THE_SIZE * size),
+        cpu_seconds=int(2 * models.prove_seconds * (os.cpu_count() or 1)) + 1,
+        file_bytes=max(models.compile_max_mb * MEGABYTE * 2, MEGABYTE),
+    )
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What a child has said so far; each thing once, and in its order."""
+
+    verified: Verified | None = None
+    native: Native | None = None
+    compiled: Compiled | None = None
+    refused: Refused | None = None
+
+    def note(self, said: Answer | None) -> None:
+        if isinstance(said, Verified) and self.verified is None:
+            self.verified = said
+        elif isinstance(said, Native) and self.verified is not None and self.native is None:
+            self.native = said
+        elif isinstance(said, Compiled) and self.native is not None:
+            self.compiled = said
+        elif isinstance(said, Refused):
+            self.refused = said
+
+    @property
+    def is_all(self) -> bool:
+        return self.compiled is not None or self.refused is not None
+
+
+def _answers(request: Request, seconds: float) -> tuple[Verified, Native, Compiled]:
+    """Run a child to its end.
+
+    Compiling has as long again as all before it. When it fails, or takes the child down, the native form has been
+    proven already.
+    """
+    heard = _Heard()
+    with ConfinedChild("ai_platform.models.prover", (request.artifact, request.compiled), threads=_THREADS) as child:
+        child.start(msgspec.json.encode(msgspec.structs.replace(request, answers=child.answers_fd)), seconds)
+        for line in child.lines():
+            said = _understood(line)
+            heard.note(said)
+            if heard.is_all:
+                break
+            if said is not None and said is heard.native:
+                child.extend(seconds)
+        ending = child.end(finished=heard.is_all)
+    if heard.verified is None or heard.native is None:
+        why = _why(heard, ending, seconds)
+        log.warning("model refused", why=why, output=ending.output)
+        raise ArtifactRefused(why)
+    if heard.compiled is None:
+        why = _why(heard, ending, seconds)
+        log.warning("model not compiled", why=why, output=ending.output)
+        heard.compiled = Compiled(f"compiling it failed: {why}")
+    return heard.verified, heard.native, heard.compiled
+
+
+def _understood(line: bytes) -> Answer | None:
+    try:
+        said: Answer = msgspec.json.decode(line, type=Answer)
+    except msgspec.MsgspecError:
+        return None
+    return said
+
+
+def _why(heard: _Heard, ending: Ending, seconds: float) -> str:
+    if heard.refused is not None:
+        return " ".join(heard.refused.why.split())[:_LONGEST_SENTENCE]
+    if heard.verified is None and ending.status > 0:
+        return "the process that tries models could not start; the log says why"
+    if ending.timed_out or ending.signal == "SIGXCPU":
+        return f"it did not load and predict within {seconds:g} seconds (AI_PLATFORM_MODELS__PROVE_SECONDS)"
+    if ending.signal == "SIGKILL":
+        return "the system ended it while it was tried, most likely because memory ran out"
+    if ending.signal is not None:
+        return f"it crashed the process that tried it ({ending.signal})"
+    return "it ended the process that tried it"
+
+
+def _report(verified: Verified, native: Native, outcome: Compiled, seconds: float) -> ProofReport:
+    return ProofReport(
+        form="native" if outcome.why_native is not None else "compiled",
+        why_native=outcome.why_native,
+        native_seconds_a_row=native.seconds_a_row,
+        compiled_seconds_a_row=outcome.seconds_a_row,
+        largest_difference=outcome.largest_difference,
+        points_checked=outcome.points_checked,
+        peak_bytes=max(native.peak_bytes, outcome.peak_bytes),
+        seconds=round(seconds, 3),
+        untrusted_types=verified.untrusted_types,
+        confinement=verified.confinement,
+    )

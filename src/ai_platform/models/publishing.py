@@ -1,0 +1,210 @@
+"""Publishing: prove in a confined child, sign what was found, record, announce; every refusal leaves a trace."""
+
+import contextlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ai_platform.errors import ArtifactRefused, PlatformError, StorageUnavailable
+from ai_platform.models import aliases, registry
+from ai_platform.models.aliases import PRODUCTION, Alias, Target
+from ai_platform.models.announcements import announce
+from ai_platform.models.manifest import Draft, Manifest, encode
+from ai_platform.models.proving import Proof, ProofReport, Signed, prove
+from ai_platform.models.signing import Signer
+from ai_platform.settings import Settings
+from ai_platform.storage import audit, postgres
+from ai_platform.storage.postgres import BoundedConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a publication.
+
+    Attributes:
+        manifest: the version's manifest.
+        version: its number.
+        report: what proving found.
+        aliases: the aliases that name it now.
+    """
+
+    manifest: Manifest
+    version: int
+    report: ProofReport
+    aliases: tuple[str, ...]
+
+
+def publish(
+    settings: Settings,
+    artifact: Path,
+    described: Signed | Draft,
+    *,
+    by: str,
+    signer: Signer | None = None,
+    alias: str | None = None,
+) -> Published:
+    """Publish a file as the next version of its model.
+
+    Args:
+        settings: the platform's settings.
+        artifact: the model file.
+        described: its signed manifest, or what is said of it; then the manifest is made here, and signed by `signer`.
+        by: who publishes.
+        signer: holder of the private key; without one, only formats of plain data can be published from a draft.
+        alias: what shall name the new version; without one, `production` does if nothing is production yet.
+
+    Raises:
+        ArtifactRefused: the file is not what it should be; its sentence says why, and the audit log has it.
+        InvalidParameter: the alias is not of its form.
+        StorageUnavailable: PostgreSQL is away; nothing was published.
+    """
+    with tempfile.TemporaryDirectory(prefix="aip-publish-") as folder:
+        try:
+            proof = prove(artifact, described, settings, vouched=signer is not None, workdir=Path(folder))
+        except ArtifactRefused as error:
+            _record_refusal(settings, by, _model_of(described), error)
+            raise
+        manifest, signature = _signed(described, proof, signer)
+        with postgres.connect(settings, "publish") as connection:
+            version, named = _record(connection, artifact, manifest, signature, proof, by=by, alias=alias)
+    announce(settings, proof.manifest.model)
+    return Published(proof.manifest, version, proof.report, named)
+
+
+def promote(settings: Settings, model: str, alias: str, targets: tuple[Target, ...], *, by: str) -> Alias:
+    """Let an alias name other versions; every process serves them within two seconds.
+
+    Raises:
+        InvalidParameter: alias or targets are not of their form.
+        ModelNotFound: a version does not exist.
+        StorageUnavailable: PostgreSQL is away.
+    """
+    shown = [[target.version, target.weight] for target in targets]
+    with _recorded(settings, by, "alias.point", f"{model}/{alias}", targets=shown) as connection:
+        moved = aliases.point(connection, model, alias, targets, by=by)
+    announce(settings, model)
+    return moved
+
+
+def roll_back(settings: Settings, model: str, alias: str = PRODUCTION, *, by: str) -> Alias:
+    """Let an alias name again what it named before its last change.
+
+    Raises:
+        ModelNotFound: there is no such alias, or nothing to go back to.
+        StorageUnavailable: PostgreSQL is away.
+    """
+    with _recorded(settings, by, "alias.roll_back", f"{model}/{alias}") as connection:
+        moved = aliases.roll_back(connection, model, alias, by=by)
+    announce(settings, model)
+    return moved
+
+
+def remove_alias(settings: Settings, model: str, alias: str, *, by: str) -> None:
+    """Remove an alias.
+
+    Raises:
+        ModelNotFound: there is no such alias.
+        StorageUnavailable: PostgreSQL is away.
+    """
+    with _recorded(settings, by, "alias.remove", f"{model}/{alias}") as connection:
+        aliases.remove(connection, model, alias)
+    announce(settings, model)
+
+
+def delete(settings: Settings, model: str, version: int, *, by: str) -> None:
+    """Delete a version.
+
+    Raises:
+        ModelNotFound: there is no such version.
+        VersionInUse: an alias names it, or a job that has not ended is pinned to it.
+        StorageUnavailable: PostgreSQL is away.
+    """
+    with _recorded(settings, by, "model.delete", f"{model}/{version}") as connection:
+        registry.delete(connection, model, version, by=by)
+
+
+def _signed(described: Signed | Draft, proof: Proof, signer: Signer | None) -> tuple[bytes, bytes]:
+    if isinstance(described, Signed):
+        return described.manifest, described.signature
+    manifest = encode(proof.manifest)
+    return manifest, signer.sign(manifest) if signer is not None else b""
+
+
+def _record(
+    connection: BoundedConnection,
+    artifact: Path,
+    manifest: bytes,
+    signature: bytes,
+    proof: Proof,
+    *,
+    by: str,
+    alias: str | None,
+) -> tuple[int, tuple[str, ...]]:
+    model = proof.manifest.model
+    compiled = None if proof.compiled is None else (_sha256(proof.compiled), proof.compiled)
+    with postgres.translated(), connection.transaction():
+        version = registry.add(
+            connection,
+            artifact,
+            manifest,
+            signature,
+            created_by=by,
+            compiled=compiled,
+            proof=msgspec.to_builtins(proof.report),
+        )
+        taken = {one.name for one in aliases.of_model(connection, model)}
+        named = alias or (PRODUCTION if PRODUCTION not in taken else None)
+        if named is not None:
+            aliases.point(connection, model, named, (Target(version),), by=by)
+        audit.record(
+            connection,
+            actor=by,
+            action="model.publish",
+            subject=f"{model}/{version}",
+            sha256=proof.sha256.hex(),
+            format=proof.manifest.format,
+            alias=named,
+        )
+    return version, () if named is None else (named,)
+
+
+def _sha256(path: Path) -> bytes:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _model_of(described: Signed | Draft) -> str:
+    if isinstance(described, Draft):
+        return described.model
+    with contextlib.suppress(msgspec.MsgspecError):
+        named: dict[str, Any] = msgspec.json.decode(described.manifest, type=dict[str, Any])
+        return str(named.get("model", "?"))[:63]
+    return "?"
+
+
+def _record_refusal(settings: Settings, by: str, model: str, error: PlatformError) -> None:
+    """The refusal itself matters more than its record, so a database that is away does not hide it."""
+    with contextlib.suppress(StorageUnavailable), postgres.connect(settings, "publish") as connection:
+        audit.record(connection, actor=by, action="model.publish", subject=model, outcome="refused", why=error.detail)
+
+
+@contextlib.contextmanager
+def _recorded(settings: Settings, by: str, action: str, subject: str, **detail: Any):  # type: ignore[no-untyped-def]
+    """A connection with a transaction in which a change and its entry stand or fall together."""
+    with postgres.connect(settings, "models") as connection:
+        try:
+            with postgres.translated(), connection.transaction():
+                yield connection
+                audit.record(connection, actor=by, action=action, subject=subject, **detail)
+        except StorageUnavailable:
+            raise
+        except PlatformError as error:
+            audit.record(
+                connection, actor=by, action=action, subject=subject, outcome="refused", why=error.detail, **detail
+            )
+            raise

@@ -1,0 +1,59 @@
+"""Rows to try a model with: those of a sample in the model's order, or one made up from the signature."""
+
+from collections.abc import Sequence
+
+from ai_platform.errors import ArtifactRefused
+from ai_platform.runtimes.runtime import Value
+from ai_platform.runtimes.signature import Feature, Signature
+
+GOLDEN_ROWS = 10
+
+
+def arranged(inputs: Sequence[Feature], rows: Sequence[Sequence[Value]], signature: Signature) -> list[list[Value]]:
+    """Rows of a sample in the order of a signature, without those that lack a value which the model needs.
+
+    Args:
+        inputs: what the columns of the rows are.
+        rows: shape (n, len(inputs)).
+        signature: the model's; matched by name, or by position when the names are others and as many.
+
+    Raises:
+        ArtifactRefused: the sample lacks an input.
+    """
+    places = {feature.name: place for place, feature in enumerate(inputs)}
+    absent = [feature.name for feature in signature.inputs if feature.name not in places]
+    if absent and len(inputs) != len(signature.inputs):
+        raise ArtifactRefused(f"the sample has no column {absent[0]!r}; give --sample with all inputs of the model")
+    order = range(len(inputs)) if absent else [places[feature.name] for feature in signature.inputs]
+    chosen = ([row[place] for place in order] for row in rows)
+    return [
+        [_as_served(feature, value) for feature, value in zip(signature.inputs, row, strict=True)]
+        for row in chosen
+        if all(value is not None or feature.nullable for feature, value in zip(signature.inputs, row, strict=True))
+    ]
+
+
+def _as_served(feature: Feature, value: Value) -> Value:
+    """Whole numbers of a column of numbers as floats, which is how callers' JSON reaches a model too."""
+    if feature.type != "number" or value is None or isinstance(value, str):
+        return value
+    return float(value)
+
+
+def invented(signature: Signature) -> list[Value]:
+    """One row that a model with this signature should be able to predict."""
+    return [_value(feature) for feature in signature.inputs]
+
+
+def _value(feature: Feature) -> Value:
+    if feature.example is not None:
+        return feature.example
+    if feature.categories:
+        return feature.categories[0]
+    if feature.type == "string":
+        return ""
+    if feature.type == "boolean":
+        return False
+    known = [bound for bound in (feature.minimum, feature.maximum) if bound is not None]
+    middle = sum(known) / len(known) if known else 0.0
+    return int(middle) if feature.type == "integer" else middle

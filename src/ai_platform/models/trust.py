@@ -1,0 +1,37 @@
+"""Whether an artifact may be opened: signed by a trusted key, or of plain data and types that the operator trusts."""
+
+from collections.abc import Collection
+
+from ai_platform.errors import ArtifactRefused
+
+# The one format whose untrusted types are names of data types, which an operator can judge; the others run code.
+_JUDGED_BY_TYPE = "sklearn-skops"
+_SHOWN = 5
+
+
+def demand(format_name: str, untrusted: Collection[str], *, signed: bool, operator_types: Collection[str]) -> None:
+    """Refuse what nobody who is trusted has signed, unless opening it executes nothing of its own choice.
+
+    Args:
+        format_name: a key of `runtimes.catalogue.FORMATS`.
+        untrusted: what the runtime found in these very bytes (`Runtime.untrusted_types`).
+        signed: whether a trusted key has signed the manifest of these bytes, or is about to.
+        operator_types: types that the operator trusts (`models.skops_trusted_types`).
+
+    Raises:
+        ArtifactRefused: it may not be opened.
+    """
+    if signed or not untrusted:
+        return
+    if format_name != _JUDGED_BY_TYPE:
+        raise ArtifactRefused(
+            f"a model of format {format_name} runs code when it is opened, and no trusted key has signed this one;"
+            " publish it where a signing key is, or as ONNX"
+        )
+    strange = sorted(set(untrusted) - set(operator_types))
+    if strange:
+        more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
+        raise ArtifactRefused(
+            f"the skops file holds types that are not trusted here: {', '.join(strange[:_SHOWN])}{more};"
+            " it needs the signature of a trusted key, or these types in AI_PLATFORM_MODELS__SKOPS_TRUSTED_TYPES"
+        )

@@ -1,0 +1,70 @@
+"""The one call that ends a training script: a fitted estimator becomes the next version of a model."""
+
+import pickle
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ai_platform.models import publishing
+from ai_platform.models.manifest import Draft
+from ai_platform.models.publishing import Published
+from ai_platform.models.signing import signer
+from ai_platform.runtimes.samples import from_frame
+from ai_platform.settings import Settings, load
+from ai_platform.training.person import person
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def publish(
+    estimator: Any,
+    name: str,
+    *,
+    sample: "pd.DataFrame | None" = None,
+    classes: tuple[str, ...] | None = None,
+    metrics: dict[str, float] | None = None,
+    alias: str | None = None,
+    enforce_ranges: bool = False,
+    settings: Settings | None = None,
+) -> Published:
+    """Publish a fitted scikit-learn estimator or pipeline.
+
+    Args:
+        estimator: fitted, with `predict`.
+        name: the model's name.
+        sample: some rows of training data, with its columns; types, ranges and examples are read from it.
+        classes: names of the classes, in the order of the estimator's own, where its own are not to be shown.
+        metrics: name to value.
+        alias: what shall name the version; without one, `production` does if nothing is production yet.
+        enforce_ranges: whether values outside the sample's ranges are refused.
+        settings: the platform's settings; by default the environment's.
+
+    Raises:
+        ArtifactRefused: the estimator cannot be published; the sentence says why.
+        InvalidSettings: no platform is named by the environment.
+        StorageUnavailable: PostgreSQL is away.
+    """
+    settings = settings or load()
+    read = None if sample is None else from_frame(sample)
+    draft = Draft(
+        model=name,
+        format="sklearn-pickle",
+        classes=classes,
+        inputs=None if read is None else read.inputs,
+        rows=[] if read is None else read.rows,
+        metrics=metrics or {},
+        enforce_ranges=enforce_ranges,
+    )
+    with tempfile.TemporaryDirectory(prefix="aip-training-") as folder:
+        artifact = Path(folder) / "model.pkl"
+        with artifact.open("wb") as file:
+            pickle.dump(estimator, file, protocol=5)
+        return publishing.publish(
+            settings,
+            artifact,
+            draft,
+            by=person(),
+            signer=signer(settings.signing_key_file, settings.trusted_keys_dir),
+            alias=alias,
+        )

@@ -1,0 +1,277 @@
+"""Every route with every kind of caller; a route that is missing here fails the suite."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import psycopg
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from access.conftest import Guarded
+from ai_platform.access.limiter import Limiter
+from ai_platform.api import app as application
+from ai_platform.api.envelope import Envelope
+from ai_platform.api.gate import NEEDS, OPEN, Gate
+from ai_platform.api.lane import PredictionLane
+from ai_platform.settings import Settings
+from ai_platform.storage.redis import async_client
+from harness import SAMPLE, eventually
+
+LANE = [
+    f"{model}/predict{later}"
+    for model in ("", "/models/{name}", "/models/{name}/aliases/{alias}", "/models/{name}/versions/{version}")
+    for later in ("/" if not model else "", "/async")
+]
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/keys"): {"owner": "made", "scopes": ["predict"]},
+    ("PUT", "/models/{name}/aliases/{alias}"): {"version": 1},
+    ("POST", "/models/{name}/promote"): {"version": 1},
+    ("POST", "/models/{name}/versions"): {"sha256": "0" * 64, "format": "onnx"},
+    **{("POST", path): SAMPLE for path in LANE},
+}
+# What the right caller is answered with, where it is not 200.
+RIGHT = {
+    ("POST", "/keys"): 201,
+    ("POST", "/keys/{key_id}/rotate"): 201,
+    ("POST", "/jobs/{job_id}/retry"): 202,
+    # Nothing was uploaded, nothing was named before, production names the version, and a file is no JSON.
+    ("POST", "/models/{name}/versions"): 404,
+    ("POST", "/models/{name}/rollback"): 404,
+    ("POST", "/models/{name}/aliases/{alias}/rollback"): 404,
+    ("DELETE", "/models/{name}/aliases/{alias}"): 404,
+    ("DELETE", "/models/{name}/versions/{version}"): 409,
+    ("POST", "/uploads"): 415,
+    **{("POST", path): 202 for path in LANE if path.endswith("async")},
+}
+OTHERS = {route: 404 if "{job_id}" in route[1] else RIGHT.get(route, 200) for route in NEEDS}
+CALLERS = ("none", "malformed", "a wrong checksum", "unknown", "a wrong secret", "expired", "revoked", "wrong scope",
+           "other owner", "right")  # fmt: skip
+
+
+@dataclass
+class Table:
+    """What the table's requests are made with."""
+
+    guarded: Guarded
+    job: str
+    key_id: str
+
+    def path(self, method: str, template: str) -> str:
+        filled = {
+            "{alias}": "nothing" if method == "DELETE" else "production",
+            "{name}": "start.js" if template.startswith("/docs") else "iris",
+            "{version}": "1",
+            "{job_id}": self.job,
+            "{key_id}": self.key_id,
+        }
+        for part, value in filled.items():
+            template = template.replace(part, value)
+        return template
+
+    def call(self, method: str, template: str, key: str | None, **options: Any) -> httpx.Response:
+        return self.guarded.call(
+            method, self.path(method, template), key, json=BODIES.get((method, template)), **options
+        )
+
+
+@pytest.fixture(scope="module")
+def callers(guarded: Guarded) -> dict[str, str | None]:
+    """A key of each kind."""
+    right = guarded.make("right", owner="alice")
+    unlike = "a" if right[-1] != "a" else "b"
+    guarded.make("other owner", owner="mallory")
+    guarded.make("expired", expires_in=1, owner="alice")
+    guarded.make("revoked", owner="alice")
+    guarded.make("narrow", models=["churn"])
+    guarded.make("two jobs", waiting_jobs=2, owner="patient")
+    for scope in {*NEEDS.values()}:
+        others = tuple(other for other in ("predict", "jobs", "keys:admin", "metrics") if other != scope)
+        guarded.make(f"not {scope}", others, owner="alice")
+    guarded.until_known(
+        "two jobs", "narrow", "right", "other owner", "revoked", *(f"not {scope}" for scope in NEEDS.values())
+    )
+    assert guarded.call("DELETE", f"/keys/{guarded.texts['revoked'][4:12]}", "admin").status_code == 200
+    eventually(lambda: guarded.call("GET", "/jobs", "expired").status_code == 401)
+    return {
+        "none": None,
+        "malformed": "aip_no-key-at-all",
+        "a wrong checksum": right[:-1] + unlike,
+        "unknown": "aip_00000000" + right[12:],
+        "a wrong secret": right[:13] + right[13:56][::-1] + right[56:],
+        "expired": guarded.texts["expired"],
+        "revoked": guarded.texts["revoked"],
+        "other owner": guarded.texts["other owner"],
+        "right": right,
+    }
+
+
+@pytest.fixture
+def table(guarded: Guarded, callers: dict[str, str | None]) -> Iterator[Table]:
+    """A cancelled job of alice's, and a key of hers to do things to."""
+    accepted = guarded.call("POST", "/predict/async", "right", json=SAMPLE)
+    guarded.call("POST", f"/jobs/{accepted.json()['id']}/cancel", "right")
+    made = guarded.call("POST", "/keys", "admin", json={"owner": "alice", "scopes": ["predict"]}).json()
+    yield Table(guarded, accepted.json()["id"], made["id"])
+    with psycopg.connect(guarded.settings.database_dsn, autocommit=True) as connection:
+        connection.execute("DELETE FROM jobs")
+        connection.execute("DELETE FROM idempotency_keys")
+
+
+def test_the_table_names_every_route_and_nothing_else() -> None:
+    found = {
+        (method, route.path)
+        for room in application.ROOMS
+        for route in room.router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    } | {("POST", path) for path in LANE}
+    assert found == set(NEEDS) | {("GET", path) for path in OPEN}
+    beside = [route for route in application.routes(Settings()).routes if hasattr(route, "endpoint")]
+    assert beside == [], "a route that is not in one of ROOMS would pass by the gate"
+
+
+@pytest.mark.parametrize("route", NEEDS, ids=" ".join)
+def test_each_kind_of_caller_is_answered_as_it_should_be(
+    table: Table, callers: dict[str, str | None], route: tuple[str, str]
+) -> None:
+    method, template = route
+    for caller in CALLERS:
+        if caller == "wrong scope":
+            answer = table.call(method, template, f"not {NEEDS[route]}")
+            expected = 403 if NEEDS[route] else RIGHT.get(route, 200)
+        else:
+            answer = table.call(method, template, callers[caller])
+            expected = {"other owner": OTHERS[route], "right": RIGHT.get(route, 200)}.get(caller, 401)
+        if caller == "right" and template == "/jobs/{job_id}/cancel":
+            expected = 409  # it is cancelled already, which is nobody else's to know
+        if caller == "right" and method == "POST" and "{key_id}" in template:
+            expected = 201
+        assert answer.status_code == expected, (caller, answer.text)
+        if expected in {401, 403}:
+            code = "unauthenticated" if expected == 401 else "forbidden"
+            assert answer.json()["code"] == code
+            assert ("www-authenticate" in answer.headers) == (expected == 401)
+
+
+@pytest.mark.parametrize("route", [route for route in NEEDS if "{job_id}" in route[1]], ids=" ".join)
+def test_the_job_of_another_is_answered_like_one_that_does_not_exist(table: Table, route: tuple[str, str]) -> None:
+    def seen(job: str) -> tuple[int, dict[str, str], bytes]:
+        path = route[1].replace("{job_id}", job)
+        answer = table.guarded.call(route[0], path, "other owner", headers={"X-Request-ID": "the-same"})
+        return answer.status_code, {k: v for k, v in answer.headers.items() if k != "date"}, answer.content
+
+    assert seen(table.job) == seen(str(uuid.uuid4()))
+
+
+def test_all_kinds_of_bad_key_get_one_answer(table: Table, callers: dict[str, str | None]) -> None:
+    def answer(key: str | None) -> tuple[int, bytes]:
+        found = table.guarded.call("GET", "/jobs", key, headers={"X-Request-ID": "the-same"})
+        return found.status_code, found.content
+
+    bad = ("none", "malformed", "a wrong checksum", "unknown", "a wrong secret", "expired", "revoked")
+    assert len({answer(callers[caller]) for caller in bad}) == 1
+    assert answer("x" * 10_000) == answer(None)
+
+
+def test_a_list_shows_only_ones_own_jobs_and_a_key_of_idempotency_is_ones_own(table: Table) -> None:
+    mine = table.guarded.call("GET", "/jobs", "right").json()["jobs"]
+    assert [job["id"] for job in mine] == [table.job]
+    assert table.guarded.call("GET", "/jobs", "other owner").json()["jobs"] == []
+    headers = {"Idempotency-Key": "one-for-both"}
+    first = table.guarded.call("POST", "/predict/async", "right", json=SAMPLE, headers=headers)
+    again = table.guarded.call("POST", "/predict/async", "right", json=SAMPLE, headers=headers)
+    other = {"features": [6.0, 3.0, 4.8, 1.8]}
+    theirs = table.guarded.call("POST", "/predict/async", "other owner", json=other, headers=headers)
+    assert [answer.status_code for answer in (first, again, theirs)] == [202, 202, 202]
+    assert first.json()["id"] == again.json()["id"] != theirs.json()["id"]
+
+
+def test_an_unknown_path_asks_for_a_key_too(guarded: Guarded, callers: dict[str, str | None]) -> None:
+    assert guarded.call("GET", "/nothing/here").status_code == 401
+    assert guarded.call("GET", "/nothing/here", "right").status_code == 404
+    assert guarded.call("GET", "/predict/").status_code == 401
+
+
+def test_without_a_key_health_and_the_root_say_only_how_it_is(guarded: Guarded, callers: dict[str, str | None]) -> None:
+    for key in (None, callers["revoked"], callers["malformed"]):
+        assert guarded.call("GET", "/health", key).json() == {"status": "degraded"}  # no worker runs here
+        assert "version" not in guarded.call("GET", "/", key).json()
+        assert guarded.call("GET", "/health/live", key).json() == {"status": "ok"}
+        assert guarded.call("GET", "/health/ready", key).status_code == 200
+    known = guarded.call("GET", "/health", "right").json()
+    assert (known["auth"], known["model"]["name"]) == ("on", "iris")
+    assert "version" in guarded.call("GET", "/", "right").json()
+
+
+def test_a_key_may_come_in_either_header_and_two_that_differ_are_refused(
+    guarded: Guarded, callers: dict[str, str | None]
+) -> None:
+    right, other = callers["right"], callers["other owner"]
+    assert right is not None
+    assert other is not None
+    assert guarded.call("GET", "/jobs", headers={"X-API-Key": right}).status_code == 200
+    assert guarded.call("GET", "/jobs", right, headers={"X-API-Key": right}).status_code == 200
+    assert guarded.call("GET", "/jobs", right, headers={"X-API-Key": other}).status_code == 401
+    assert guarded.call("GET", "/jobs", headers={"Authorization": "Basic eDp5", "X-API-Key": right}).status_code == 200
+    assert guarded.call("GET", "/jobs", headers={"Authorization": f"bearer  {right}"}).status_code == 200
+
+
+@pytest.mark.parametrize("form", ["?api_key={}", "?X-API-Key={}", "?x={}", "?access_token=1", "/{}", "?%61pi_key=1"])
+def test_a_key_in_the_url_is_refused_whatever_its_name(
+    guarded: Guarded, callers: dict[str, str | None], form: str
+) -> None:
+    for path in ("/predict/", "/health", "/jobs"):
+        answer = guarded.call("GET", path.rstrip("/") + form.format(callers["right"]), "right")
+        if form == "?%61pi_key=1":
+            assert answer.status_code != 200 or path == "/health"
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (400, "key_in_url")
+    escaped = str(callers["right"]).replace("aip_", "%61ip%5F")
+    assert guarded.call("GET", f"/health?x={escaped}").json()["code"] == "key_in_url"
+
+
+def test_a_key_with_an_allow_list_uses_no_other_model_whether_or_not_it_exists(
+    guarded: Guarded, callers: dict[str, str | None]
+) -> None:
+    for path in ("/predict/", "/predict/async", "/models/iris/predict", "/models/nonsense/predict"):
+        assert guarded.call("POST", path, "narrow", json=SAMPLE).json()["code"] == "forbidden"
+    assert guarded.call("POST", "/models/churn/predict", "narrow", json=SAMPLE).json()["code"] == "model_not_found"
+
+
+def test_queued_jobs_are_bounded_by_the_keys_own_number(guarded: Guarded, callers: dict[str, str | None]) -> None:
+    answers = [guarded.call("POST", "/predict/async", "two jobs", json=SAMPLE) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
+    assert answers[-1].json()["code"] == "too_many_jobs"
+
+
+async def _nobodys() -> str:
+    return "open"
+
+
+def test_a_route_that_does_not_say_what_it_needs_is_refused_to_everybody(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = APIRouter()
+    router.get("/forgotten")(_nobodys)
+    monkeypatch.setattr(application, "ROOMS", (*application.ROOMS, SimpleNamespace(router=router)))
+
+    async def ask() -> httpx.Response:
+        app = application.routes(settings)
+        limiter = Limiter(settings, async_client)
+        lane = PredictionLane(app, settings)
+        lane.services = app.state.services = cast("Any", SimpleNamespace(gate=Gate(None, limiter)))
+        transport = httpx.ASGITransport(Envelope(lane, settings))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = await client.get("/forgotten")
+        await limiter.close()
+        return answer
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (403, "forbidden")

@@ -1,0 +1,29 @@
+"""The API in a thread of the test's own process: the real server and application, without the seconds of a start."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import httpx
+import uvicorn
+
+from ai_platform.api.server import configuration
+from ai_platform.settings import Settings
+from harness import eventually, free_port
+
+
+@contextlib.contextmanager
+def live(settings: Settings) -> Iterator[str]:
+    """Serve with these settings on a free port until the end; gives the base URL once the model is loaded."""
+    api = settings.api.model_copy(update={"port": free_port()})
+    server = uvicorn.Server(configuration(settings.model_copy(update={"api": api})))
+    thread = threading.Thread(target=server.run, name="live API")
+    thread.start()
+    url = f"http://127.0.0.1:{api.port}"
+    try:
+        eventually(lambda: server.started and httpx.get(f"{url}/health/ready").status_code == 200, 20, "it is ready")
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join(15)
+        assert not thread.is_alive()
