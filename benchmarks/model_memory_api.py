@@ -106,7 +106,7 @@ def main() -> None:
         models = settings.models.model_copy(
             update={"trusted_keys_dir": iris.keys, "signing_key_file": iris.signing_key}
         )
-        settings = settings.model_copy(update={"models": models})
+        settings = settings.model_copy(update={"models": models, "auth": "off"})
         migrate(settings)
         publish_iris(settings, iris)
         with Platform.running(settings, "api") as platform:
