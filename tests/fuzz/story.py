@@ -109,7 +109,9 @@ def test_what_one_operation_made_the_others_find(document: Any) -> None:
 
     class Sequences(document.as_state_machine()):  # type: ignore[misc]
         def validate_response(self, response: Any, case: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            case.validate_response(response, excluded_checks=_excused(case))
+            # A key that an earlier request of the sequence used with another body is refused, rightly.
+            keyed = [positive_data_acceptance] if "Idempotency-Key" in (case.headers or {}) else []
+            case.validate_response(response, excluded_checks=[*_excused(case), *keyed])
 
     run_state_machine_as_test(
         Sequences, settings=settings(TRIES, max_examples=max(EXAMPLES // 4, 2), stateful_step_count=8 if LONG else 4)
