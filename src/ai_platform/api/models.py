@@ -152,14 +152,8 @@ def read_model(request: Request, name: Name) -> Response:
     Raises:
         ModelNotFound: there is no such model.
     """
-    with _connection(request) as connection:
-        versions = registry.versions(connection, name)
-        known = aliases.of_model(connection, name)
-    return _json({
-        "name": name,
-        "aliases": [alias_body(alias) for alias in known],
-        "versions": [version_body(version, known) for version in versions],
-    })  # fmt: skip
+    versions, known = _versions(request, name)
+    return _json({"name": name, "aliases": [alias_body(alias) for alias in known], "versions": versions})
 
 
 @router.get("/models/{name}/versions", summary="A model's versions")
@@ -169,10 +163,8 @@ def list_versions(request: Request, name: Name) -> Response:
     Raises:
         ModelNotFound: there is no such model.
     """
-    with _connection(request) as connection:
-        versions = registry.versions(connection, name)
-        known = aliases.of_model(connection, name)
-    return _json({"versions": [version_body(version, known) for version in versions]})
+    versions, _aliases = _versions(request, name)
+    return _json({"versions": versions})
 
 
 @router.get("/models/{name}/versions/{version}", summary="A version with its signature, manifest and proof")
@@ -322,6 +314,14 @@ def roll_back_alias(request: Request, name: Name, alias: str) -> Response:
         ModelNotFound: it has named nothing else before, or what it named was deleted.
     """
     return _json(alias_body(publishing.roll_back(_services(request).settings, name, alias, by=_caller(request))))
+
+
+def _versions(request: Request, name: str) -> tuple[list[dict[str, Any]], list[aliases.Alias]]:
+    """A model's versions as they are shown, newest first, and its aliases."""
+    with _connection(request) as connection:
+        versions = registry.versions(connection, name)
+        known = aliases.of_model(connection, name)
+    return [version_body(version, known) for version in versions], known
 
 
 def _described(name: str, body: PublishBody) -> Signed | Draft:

@@ -1,6 +1,7 @@
 """Publishing: prove in a confined child, sign what was found, record, announce; every refusal leaves a trace."""
 
 import contextlib
+import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,8 +173,6 @@ def _record(
 
 
 def _sha256(path: Path) -> bytes:
-    import hashlib
-
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 

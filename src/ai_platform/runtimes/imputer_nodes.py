@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ai_platform.runtimes.tree_nodes import parts
+from ai_platform.runtimes.estimator_tables import parts_of
 
 _NEAR = 1e-6  # a float32 of the same number is this near, relative to it
 
@@ -20,7 +20,7 @@ def correct_imputers(graph: Any, estimator: Any) -> None:
     """
     from onnx import helper, numpy_helper
 
-    learnt = [np.asarray(part.statistics_) for part in parts(estimator) if _fills_numbers(part)]
+    learnt = [np.asarray(part.statistics_) for part in parts_of(estimator) if _fills_numbers(part)]
     nodes = []
     for number, node in enumerate(graph.node):
         filled = _found(node, learnt) if node.op_type == "Imputer" else None

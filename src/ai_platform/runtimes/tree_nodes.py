@@ -5,10 +5,11 @@ in float64; a missing value goes the way that was learnt. The converter gets nei
 inputs it makes thresholds for comparisons in double and then rounds them, and it lets all missing values go right.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from ai_platform.runtimes.estimator_tables import parts_of
 
 
 def correct(graph: Any, estimator: Any) -> None:
@@ -20,7 +21,7 @@ def correct(graph: Any, estimator: Any) -> None:
         graph: the `GraphProto`, changed in place.
         estimator: what it was made of.
     """
-    groups = [trees for part in parts(estimator) if (trees := _trees(part))]
+    groups = [trees for part in parts_of(estimator) if (trees := _trees(part))]
     nodes = []
     for number, node in enumerate(graph.node):
         if node.op_type.startswith("TreeEnsemble"):
@@ -37,23 +38,7 @@ def correct(graph: Any, estimator: Any) -> None:
 
 def node_count(estimator: Any) -> int:
     """Nodes of all trees in an estimator."""
-    return sum(int(part.tree_.node_count) for part in parts(estimator) if hasattr(part, "tree_"))
-
-
-def parts(estimator: Any) -> Iterator[Any]:
-    """An estimator and all estimators inside it."""
-    waiting, seen = [estimator], set()
-    while waiting:
-        found = waiting.pop()
-        if hasattr(found, "get_params") and not isinstance(found, type):
-            if id(found) not in seen:
-                seen.add(id(found))
-                yield found
-                waiting.extend(vars(found).values())
-        elif isinstance(found, dict):
-            waiting.extend(found.values())
-        elif isinstance(found, list | tuple) or (isinstance(found, np.ndarray) and found.dtype == object):
-            waiting.extend(found)
+    return sum(int(part.tree_.node_count) for part in parts_of(estimator) if hasattr(part, "tree_"))
 
 
 def _trees(part: Any) -> list[Any]:
