@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -31,7 +30,9 @@ from ai_platform.access import keys  # noqa: E402
 from ai_platform.access.keyring import Keyring  # noqa: E402
 from ai_platform.access.terms import Terms  # noqa: E402
 from ai_platform.api.app import create  # noqa: E402
+from ai_platform.api.express import Express  # noqa: E402
 from ai_platform.api.gate import Gate  # noqa: E402
+from ai_platform.api.head import Head  # noqa: E402
 from ai_platform.local.servers import running_servers  # noqa: E402
 from ai_platform.settings import Settings  # noqa: E402
 from ai_platform.storage import postgres  # noqa: E402
@@ -145,8 +146,8 @@ async def measure(ways: dict[str, tuple[Platform, str]], rounds: int, seconds: f
 
 async def in_process(settings: Settings, texts: dict[str, str], chunks: int) -> dict[str, list[float]]:
     """Microseconds of the thread's processor time for a request, one figure for each chunk of 25."""
-    envelope: Any = create(settings)
-    app = envelope._app._app  # noqa: SLF001  # FastAPI, behind the lane
+    application = create(settings)
+    app, express = application.routes, application.express
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     async with app.router.lifespan_context(app):
         services = app.state.services
@@ -157,7 +158,7 @@ async def in_process(settings: Settings, texts: dict[str, str], chunks: int) -> 
         for number in range(chunks + WARM):
             for way in WAYS:
                 services.gate = Gate(None if way == "off" else ring, services.limiter)
-                cost = await _chunk(envelope, texts[way])
+                cost = _chunk(express, texts[way])
                 if number >= WARM:
                     found[way].append(cost)
             await asyncio.sleep(0)
@@ -166,28 +167,20 @@ async def in_process(settings: Settings, texts: dict[str, str], chunks: int) -> 
     return found
 
 
-async def _chunk(app: Any, key: str) -> float:
+def _chunk(express: Express, key: str) -> float:
     headers = [
         (b"host", b"localhost"),
         (b"authorization", b"Bearer " + key.encode()),
         (b"content-type", b"application/json"),
         (b"content-length", str(len(BODY)).encode()),
     ]
-    scope = {
-        "type": "http", "method": "POST", "path": "/predict/", "raw_path": b"/predict/", "query_string": b"",
-        "client": ("127.0.0.1", 1), "headers": headers,
-    }  # fmt: skip
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": BODY, "more_body": False}
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start" and message["status"] != 200:
-            raise RuntimeError(message)
-
+    target = express.targets[b"/predict/"]
     begun = time.thread_time()
     for _ in range(CHUNK):
-        await app(dict(scope), receive, send)
+        head = Head("POST", target.route, b"/predict/", b"", headers)
+        answer = express.answer(target, head, BODY, [])
+        if not isinstance(answer, bytes) or not answer.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(answer)
     return (time.thread_time() - begun) / CHUNK * 1e6
 
 

@@ -13,10 +13,12 @@ from harness import eventually, free_port
 
 
 @contextlib.contextmanager
-def live(settings: Settings) -> Iterator[str]:
+def live(settings: Settings, *, timeout_keep_alive: int = 5) -> Iterator[str]:
     """Serve with these settings on a free port until the end; gives the base URL once the model is loaded."""
     api = settings.api.model_copy(update={"port": free_port()})
-    server = uvicorn.Server(configuration(settings.model_copy(update={"api": api})))
+    configured = configuration(settings.model_copy(update={"api": api}))
+    configured.timeout_keep_alive = timeout_keep_alive
+    server = uvicorn.Server(configured)
     thread = threading.Thread(target=server.run, name="live API")
     thread.start()
     url = f"http://127.0.0.1:{api.port}"

@@ -19,6 +19,7 @@ from ai_platform.access.limiter import Limiter
 from ai_platform.api import app as application
 from ai_platform.api.envelope import Envelope
 from ai_platform.api.gate import NEEDS, OPEN, Gate
+from ai_platform.api.hosts import Hosts
 from ai_platform.api.lane import PredictionLane
 from ai_platform.settings import Settings
 from ai_platform.storage.redis import async_client
@@ -267,7 +268,7 @@ def test_a_route_that_does_not_say_what_it_needs_is_refused_to_everybody(
         limiter = Limiter(settings, async_client)
         lane = PredictionLane(app, settings)
         lane.services = app.state.services = cast("Any", SimpleNamespace(gate=Gate(None, limiter)))
-        transport = httpx.ASGITransport(Envelope(lane, settings))
+        transport = httpx.ASGITransport(Envelope(lane, Hosts(settings)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             answer = await client.get("/forgotten")
         await limiter.close()

@@ -12,6 +12,8 @@ import pytest
 from harness import SAMPLE, Platform
 
 LATER = {"Prefer": "respond-async"}
+# A request with it is not answered where it is read, but goes through the application.
+LONG_WAY = {"Origin": "https://elsewhere.example"}
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,13 @@ class Door:
 
     @property
     def later(self) -> bool:
-        return bool(self.headers) or self.path.rstrip("/").endswith("async")
+        return "Prefer" in self.headers or self.path.rstrip("/").endswith("async")
 
 
 MODELS = ("", "/models/iris", "/models/iris/aliases/production", "/models/iris/versions/1")
 PATHS = [f"{model}/predict{later}{slash}" for model in MODELS for later in ("", "/async") for slash in ("", "/")]
-DOORS = [Door(path) for path in PATHS] + [Door(path, LATER) for path in PATHS if "async" not in path]
+DOORS = [Door(path) for path in PATHS]
+DOORS += [Door(path, headers) for path in PATHS if "async" not in path for headers in (LATER, LONG_WAY)]
 ASYNCHRONOUS = [door for door in DOORS if door.later]
 GOOD = json.dumps(SAMPLE).encode()
 

@@ -1,8 +1,9 @@
 """Ids sort by time and keep the form of UUID version 7."""
 
+import os
 import uuid
 
-from ai_platform.predictions.identity import new_id
+from ai_platform.predictions.identity import dashed, new_hex, new_id
 
 
 def test_ids_are_uuids_of_version_7() -> None:
@@ -16,3 +17,25 @@ def test_ids_are_unique_and_later_ones_never_sort_before_an_earlier_millisecond(
     assert len(set(made)) == len(made)
     milliseconds = [value.int >> 80 for value in made]
     assert milliseconds == sorted(milliseconds)
+
+
+def test_the_form_with_dashes_is_the_same_id() -> None:
+    digits = new_hex()
+    assert uuid.UUID(dashed(digits)) == uuid.UUID(digits)
+    assert str(uuid.UUID(digits)) == dashed(digits)
+
+
+def test_a_process_that_was_forked_makes_other_ids() -> None:
+    new_id()  # bits are in store
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writer, b"".join(new_id().bytes[8:] for _ in range(50)))
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reader, 4_096)
+    os.close(reader)
+    os.close(writer)
+    ours = {new_id().bytes[8:] for _ in range(50)}
+    assert len(theirs) == 400
+    assert ours.isdisjoint(theirs[start : start + 8] for start in range(0, 400, 8))

@@ -7,9 +7,9 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from ai_platform.access.principal import Principal
-from ai_platform.api.envelope import Scope, Send
+from ai_platform.api.envelope import Send
 from ai_platform.api.gate import charge
+from ai_platform.api.head import Head, Headers
 from ai_platform.api.parameters import seconds_of
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidHeader, InvalidParameter, PlatformError
@@ -17,8 +17,6 @@ from ai_platform.jobs.acceptance import Accepted, request_hash
 from ai_platform.jobs.following import wait_for_end
 from ai_platform.jobs.job import Job
 from ai_platform.predictions.prepared import PreparedModel
-
-Headers = list[tuple[bytes, bytes]]
 
 SHORTEST_LIFETIME = 0.001
 _KEY = re.compile(r"[\x21-\x7e]{8,255}")
@@ -45,7 +43,7 @@ async def accept(
     services: Services,
     prepared: PreparedModel,
     body: bytes,
-    scope: Scope,
+    head: Head,
     send: Send,
     *,
     later: bool,
@@ -58,7 +56,7 @@ async def accept(
         services: the rooms below.
         prepared: the version that will compute it.
         body: the request's body.
-        scope: the request.
+        head: of the request, which the gate has let in.
         send: where the answer goes.
         later: whether it came through an asynchronous door, which answers 202 whatever is preferred.
         preference: what the caller prefers.
@@ -67,15 +65,15 @@ async def accept(
     Raises:
         PlatformError: any fact that the problem table knows.
     """
-    principal: Principal = scope["aip_principal"]
-    expires_in = _expires_in(scope, services.settings.jobs.longest_lifetime_seconds)
+    principal = head.principal
+    expires_in = _expires_in(head, services.settings.jobs.longest_lifetime_seconds)
     instances = prepared.decoder.decode(body)
-    charge(scope, len(instances.rows))
+    charge(head, len(instances.rows))
     accepted = await services.acceptance.accept(
         prepared,
         instances,
         owner=principal.owner,
-        key=idempotency_key_of(scope["headers"]),
+        key=idempotency_key_of(head),
         request_hash=request_hash(prepared.served.name, version, body),
         expires_in=expires_in,
         waiting_jobs=principal.waiting_jobs,
@@ -99,9 +97,9 @@ async def _wait(services: Services, accepted: Accepted, owner: str, seconds: flo
         return None
 
 
-def preference_of(headers: Headers) -> Preference:
+def preference_of(head: Head) -> Preference:
     """The preferences that are known here; unknown and malformed ones are ignored, as the RFC says."""
-    given = [value for name, value in headers if name == b"prefer"]
+    given = head.all(b"prefer")
     if not given:
         return _NO_PREFERENCE
     tokens = [token.strip().lower() for value in given for token in value.split(b",")]
@@ -137,13 +135,13 @@ def _headers(accepted: Accepted, *, applied: bool) -> Headers:
     return headers
 
 
-def idempotency_key_of(headers: Headers) -> str | None:
+def idempotency_key_of(head: Head) -> str | None:
     """The Idempotency-Key of a request, quoted or not; None when it has none.
 
     Raises:
         InvalidHeader: it is not of its form, or sent twice.
     """
-    given = [value for name, value in headers if name == b"idempotency-key"]
+    given = head.all(b"idempotency-key")
     if not given:
         return None
     text = given[0].decode("latin-1").strip()
@@ -154,10 +152,10 @@ def idempotency_key_of(headers: Headers) -> str | None:
     return text
 
 
-def _expires_in(scope: Scope, most: float) -> float | None:
-    if not scope["query_string"]:
+def _expires_in(head: Head, most: float) -> float | None:
+    if not head.query:
         return None
-    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    query = parse_qs(head.query.decode("latin-1"), keep_blank_values=True)
     for name in query:
         if name != "expires_in":
             raise InvalidParameter("query", "only expires_in is read here")

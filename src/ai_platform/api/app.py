@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +12,8 @@ from ai_platform import __version__
 from ai_platform.api import audit, docs, jobs, keys, metrics, models, status
 from ai_platform.api.cors import CrossOrigin
 from ai_platform.api.envelope import App, Envelope
+from ai_platform.api.express import Express
+from ai_platform.api.hosts import Hosts
 from ai_platform.api.lane import PredictionLane
 from ai_platform.api.openapi import describe
 from ai_platform.api.problems import internal, problem
@@ -21,13 +24,31 @@ from ai_platform.settings import Settings
 ROOMS = (status, models, jobs, metrics, keys, audit, docs)
 
 
-def create(settings: Settings) -> App:
-    """The whole ASGI application of one API process."""
-    app = routes(settings)
-    lane = PredictionLane(app, settings)
-    app.state.lane = lane
-    envelope = Envelope(lane, settings)
-    return CrossOrigin(envelope, settings.api.cors_origins) if settings.api.cors_origins else envelope
+@dataclass(frozen=True)
+class Application:
+    """The whole application of one API process, with its two doors for predictions.
+
+    Attributes:
+        app: answers every request (ASGI).
+        express: answers those that it can where they are read.
+        routes: FastAPI, behind the lane.
+    """
+
+    app: App
+    express: Express
+    routes: FastAPI
+
+
+def create(settings: Settings) -> Application:
+    """The application; its services start with its lifespan."""
+    behind = routes(settings)
+    lane = PredictionLane(behind, settings)
+    behind.state.lane = lane
+    hosts = Hosts(settings)
+    app: App = Envelope(lane, hosts)
+    if settings.api.cors_origins:
+        app = CrossOrigin(app, settings.api.cors_origins)
+    return Application(app, Express(lane, hosts, settings), behind)
 
 
 def routes(settings: Settings) -> FastAPI:
@@ -59,7 +80,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _authorize(request: Request) -> None:
     """The same gate as the lane's; a route that does not say what it needs is refused to everybody."""
-    request.app.state.services.gate.authorize(request.scope, request.scope["route"].path)
+    request.app.state.services.gate.authorize(request.scope["aip_head"], request.scope["route"].path)
 
 
 async def _answer_fact(_request: Request, error: Exception) -> Response:

@@ -1,18 +1,17 @@
 """Around every request, whichever door it takes: its id, host, problem details, headers, metrics. Plain ASGI."""
 
-import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from ai_platform.access.limiter import Ticket
 from ai_platform.api import security_headers
+from ai_platform.api.head import Head
+from ai_platform.api.hosts import Hosts
 from ai_platform.api.problems import internal, problem
-from ai_platform.errors import ExpectationFailed, PlatformError, UnknownHost
-from ai_platform.predictions.identity import new_id
-from ai_platform.settings import Settings
-from ai_platform.telemetry import REQUEST_ID, REQUEST_SECONDS, REQUESTS, logger
+from ai_platform.api.request_id import given_id
+from ai_platform.errors import ExpectationFailed, PlatformError
+from ai_platform.predictions.identity import new_hex
+from ai_platform.telemetry import REQUEST_ID, count_request, logger
 
 log = logger(__name__)
 
@@ -23,7 +22,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UNMATCHED = "unmatched"
-_GIVEN_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 class Envelope:
@@ -33,14 +31,12 @@ class Envelope:
         app: what answers; it may raise any `PlatformError`, and sets `scope["aip_route"]` or `scope["route"]`.
             The protocol sets `scope["aip_refusal"]` to what is raised before that, and `scope["aip_replaced"]` when
             such a refusal answers instead of the request.
-        settings: host allow-list.
+        hosts: which are served.
     """
 
-    def __init__(self, app: App, settings: Settings) -> None:
+    def __init__(self, app: App, hosts: Hosts) -> None:
         self._app = app
-        hosts = settings.api.allowed_hosts
-        self._hosts = None if "*" in hosts else {host.strip("[]").lower() for host in hosts}
-        self._known_hosts: set[bytes] = set()
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; nothing that is raised below leaves without problem details."""
@@ -48,9 +44,10 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         begun = time.perf_counter()
-        headers = scope["headers"]
-        request_id = _request_id(headers)
-        REQUEST_ID.set(request_id.decode("ascii"))
+        head = _head(scope)
+        request_id = given_id(head) or new_hex()
+        REQUEST_ID.set(request_id)
+        own = (b"x-request-id", request_id.encode("ascii"))
         status, complete = 0, False
 
         async def send_with_id(message: Message) -> None:
@@ -58,14 +55,14 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = scope.get(security_headers.KEY, security_headers.API)
-                own = (b"x-request-id", request_id)
-                message["headers"] = [*message.get("headers", ()), own, *_limits(scope), *given]
+                limits = () if head.ticket is None else head.ticket.headers()
+                message["headers"] = [*message.get("headers", ()), own, *limits, *given]
             elif not message.get("more_body", False):
                 complete = True
             await send(message)
 
         try:
-            self._check(scope, headers)
+            self._check(scope, head)
             await self._app(scope, receive, send_with_id)
         except PlatformError as error:
             await _answer_problem(error, status, send_with_id)
@@ -76,50 +73,30 @@ class Envelope:
         finally:
             _count(scope, status, time.perf_counter() - begun)
 
-    def _check(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
+    def _check(self, scope: Scope, head: Head) -> None:
         if "aip_refusal" in scope:
             raise scope["aip_refusal"]
-        host = b""
-        for name, value in headers:
-            if name == b"host":
-                if host:
-                    raise UnknownHost("a request names one host")
-                host = value
-            elif name == b"expect" and value.lower() != b"100-continue":
-                raise ExpectationFailed("only 100-continue can be expected")
-        if self._hosts is not None and host not in self._known_hosts:
-            self._check_host(host)
+        self._hosts.check(head.all(b"host"))
+        if any(value.lower() != b"100-continue" for value in head.all(b"expect")):
+            raise ExpectationFailed("only 100-continue can be expected")
 
-    def _check_host(self, host: bytes) -> None:
-        assert self._hosts is not None
-        try:
-            name = urlsplit(f"//{host.decode('ascii')}").hostname or ""
-        except ValueError:
-            name = ""
-        if name.lower() not in self._hosts:
-            raise UnknownHost("this server does not serve that host; see AI_PLATFORM_API__ALLOWED_HOSTS")
-        if len(self._known_hosts) < 64:  # noqa: PLR2004  # ports vary; a caller must not grow it without end
-            self._known_hosts.add(host)
+
+def _head(scope: Scope) -> Head:
+    """The request's head, read now unless that was done before."""
+    if "aip_begun" in scope:
+        head: Head = scope["aip_begun"].head
+    else:
+        head = Head(scope["method"], scope["path"], scope["raw_path"], scope["query_string"], scope["headers"])
+        head.client = scope["client"]
+    scope["aip_head"] = head
+    return head
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
     if "aip_replaced" in scope:  # what answered instead is counted
         return
-    route = scope.get("aip_route") or getattr(scope.get("route"), "path", UNMATCHED)
-    REQUESTS.labels(route, scope["method"] if route != UNMATCHED else "", str(status or 499)).inc()
-    REQUEST_SECONDS.labels(route).observe(seconds)
-
-
-def _limits(scope: Scope) -> list[tuple[bytes, bytes]]:
-    ticket: Ticket | None = scope.get("aip_ticket")
-    return ticket.headers() if ticket is not None else []
-
-
-def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
-    for name, value in headers:
-        if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
-            return value
-    return new_id().hex.encode()
+    route = str(scope.get("aip_route") or getattr(scope.get("route"), "path", UNMATCHED))
+    count_request(route, scope["method"] if route != UNMATCHED else "", status or 499, seconds)
 
 
 async def _answer_problem(error: PlatformError, status: int, send: Send) -> None:

@@ -5,9 +5,9 @@ from urllib.parse import unquote_to_bytes
 
 from ai_platform.access.key_text import KEY_IN_BYTES
 from ai_platform.access.keyring import Keyring, refused
-from ai_platform.access.limiter import Limiter, Ticket
+from ai_platform.access.limiter import Limiter
 from ai_platform.access.principal import ANYBODY, NOBODY, Principal
-from ai_platform.api.envelope import Scope
+from ai_platform.api.head import Head
 from ai_platform.errors import Forbidden, KeyInUrl, KeysUnavailable, Unauthenticated
 from ai_platform.telemetry import AUTHENTICATION_FAILURES, FORBIDDEN
 
@@ -72,8 +72,8 @@ class Gate:
         self._keyring = keyring
         self._limiter = limiter
 
-    def admit(self, scope: Scope) -> Principal:
-        """Who calls; noted in the request for everything behind, with what the limits leave. Waits for nothing.
+    def admit(self, head: Head) -> Principal:
+        """Who calls; noted in the head for everything behind, with what the limits leave. Waits for nothing.
 
         Raises:
             KeyInUrl: a key stands in the URL.
@@ -81,35 +81,35 @@ class Gate:
             KeysUnavailable: no key can be checked now.
             RateLimited: the key, or the address, has sent as many rows as it may.
         """
-        if scope["query_string"] or b"aip" in scope["raw_path"] or b"%" in scope["raw_path"]:
-            _refuse_key_in_url(scope)
-        is_open = scope["path"] in OPEN
+        if head.query or b"aip" in head.raw_path or b"%" in head.raw_path:
+            _refuse_key_in_url(head)
+        is_open = head.path in OPEN
         if self._keyring is None:
             principal = ANYBODY
         elif is_open:
-            principal = self._known(scope)
+            principal = self._known(head)
         else:
-            principal = self._keyring.authenticate(_key_of(scope["headers"]))
-        scope["aip_principal"] = principal
+            principal = self._keyring.authenticate(_key_of(head))
+        head.principal = principal
         if not is_open and (principal.limit is not None or self._limiter.per_address is not None):
-            ticket = scope["aip_ticket"] = self._limiter.admit(principal, scope["client"])
-            ticket.take(1)
+            head.ticket = self._limiter.admit(principal, head.client)
+            head.ticket.take(1)
         return principal
 
-    def authorize(self, scope: Scope, route: str) -> Principal:
+    def authorize(self, head: Head, route: str) -> Principal:
         """The caller, if the route is one of those that they may use.
 
         Args:
-            scope: the request, which `admit` has let in.
+            head: of the request, which `admit` has let in.
             route: the path's template (`/jobs/{job_id}`).
 
         Raises:
             Forbidden: otherwise; also when nobody said what the route needs.
         """
-        principal: Principal = scope["aip_principal"]
+        principal = head.principal
         if route in OPEN:
             return principal
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        method = "GET" if head.method == "HEAD" else head.method
         needed = NEEDS.get((method, route))
         if needed is None:
             raise Forbidden("nobody may use this route: it does not say what it needs")
@@ -128,9 +128,9 @@ class Gate:
         if self._keyring is not None and scope in AUDITED:
             self._keyring.notes.refuse(principal.owner, principal.key_id, action, why)
 
-    def _known(self, scope: Scope) -> Principal:
+    def _known(self, head: Head) -> Principal:
         assert self._keyring is not None
-        text = _key_of(scope["headers"])
+        text = _key_of(head)
         if text is None:
             return NOBODY
         try:
@@ -150,25 +150,27 @@ def require_model(principal: Principal, name: str) -> None:
         raise Forbidden("this key may not use that model")
 
 
-def charge(scope: Scope, rows: int) -> None:
+def charge(head: Head, rows: int) -> None:
     """Take the rows of a request that was read, but for the one that was taken when it came.
 
     Raises:
         RateLimited: there is no room for them.
     """
-    ticket: Ticket | None = scope.get("aip_ticket")
-    if ticket is not None and rows > 1:
-        ticket.take(rows - 1)
+    if head.ticket is not None and rows > 1:
+        head.ticket.take(rows - 1)
 
 
-def _key_of(headers: list[tuple[bytes, bytes]]) -> bytes | None:
+def _key_of(head: Head) -> bytes | None:
     """The key that a request shows; other kinds of Authorization are not ours to read.
 
     Raises:
         Unauthenticated: it shows two.
     """
+    if not head.repeats and b"x-api-key" not in head.named:
+        given = head.named.get(b"authorization", b"")
+        return given[7:].strip() if given[:7].lower() == b"bearer " else None
     found = None
-    for name, value in headers:
+    for name, value in head.headers:
         if name == b"authorization":
             if value[:7].lower() != b"bearer ":
                 continue
@@ -183,9 +185,9 @@ def _key_of(headers: list[tuple[bytes, bytes]]) -> bytes | None:
     return found
 
 
-def _refuse_key_in_url(scope: Scope) -> None:
-    query = scope["query_string"]
-    whole = scope["raw_path"] + b"?" + query
+def _refuse_key_in_url(head: Head) -> None:
+    query = head.query
+    whole = head.raw_path + b"?" + query
     if _KEY_PARAMETER.search(query) or KEY_IN_BYTES.search(unquote_to_bytes(whole)):
         AUTHENTICATION_FAILURES.labels("in_url").inc()
         raise KeyInUrl(

@@ -108,7 +108,7 @@ async def retry_job(request: Request, job_id: str) -> Response:
         Forbidden: the key may not use its model.
     """
     services: Services = request.app.state.services
-    key = idempotency_key_of(request.scope["headers"])
+    key = idempotency_key_of(request.scope["aip_head"])
     principal = principal_of(request)
     row = await services.jobs.with_input(_id(job_id), principal.owner)
     require_model(principal, row["model"])

@@ -1,40 +1,76 @@
 """The lane: the short way of prediction requests, in front of FastAPI's routes. One implementation for all of them."""
 
+import functools
 import re
 from dataclasses import dataclass
-from functools import partial
 
 from ai_platform.api.accepting import accept, idempotency_key_of, preference_of, send_json
 from ai_platform.api.body import read_json_body
 from ai_platform.api.envelope import App, Receive, Scope, Send
 from ai_platform.api.gate import charge, require_model
+from ai_platform.api.head import Head
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed
 from ai_platform.models.aliases import ALIAS_NAME, PRODUCTION
 from ai_platform.models.registry import MODEL_NAME
+from ai_platform.predictions.identity import new_hex
+from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.settings import Settings
+from ai_platform.telemetry import Tally, request_tally
 
 _PATH = re.compile(
     r"/(?:models/(?P<model>[^/]*)/(?:versions/(?P<version>[^/]*)/|aliases/(?P<alias>[^/]*)/)?)?predict(?P<later>/async)?/?"
 )
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_ENDINGS = ("/predict", "/predict/", "/async", "/async/")
+# Paths that are remembered; those of versions that exist, so they are few.
+MOST_KNOWN = 1_024
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
+    """What a prediction path asks for.
+
+    Attributes:
+        model: the model's name; None for the default model.
+        version: its number, if the path names one.
+        alias: the alias, if it does not.
+        later: whether the answer is a job.
+        route: the path's template.
+        tally: of answers with 200 that were computed at once; None where that is never so.
+    """
+
     model: str | None
     version: int | None
     alias: str
     later: bool
     route: str
+    tally: Tally | None
 
 
-_DEFAULT = _Target(None, None, PRODUCTION, later=False, route="/predict/")
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A request that was let in, read and checked, and is not answered yet.
+
+    Attributes:
+        target: what it asks for.
+        prepared: the version that will answer.
+        instances: its input.
+        head: of the request.
+    """
+
+    target: Target
+    prepared: PreparedModel
+    instances: Instances
+    head: Head
 
 
 class PredictionLane:
     """Answers prediction requests; hands all others to the application behind it.
+
+    A request is let in (`enter`), read, and begun (`begin`); what costs microseconds is answered with that. The rest is
+    awaited. `Express` takes the first steps where a request arrives in one piece, and comes here for the rest.
 
     Args:
         app: the FastAPI application.
@@ -44,8 +80,12 @@ class PredictionLane:
     def __init__(self, app: App, settings: Settings) -> None:
         self._app = app
         self._settings = settings
+        self._default = settings.models.default
         self._affinity = settings.models.affinity_header.lower().encode()
         self.services: Services  # set once the application has started
+        default = Target(None, None, PRODUCTION, later=False, route="/predict/", tally=_tally("/predict/"))
+        # By path as it is sent: targets of answers at once, learned as they are asked for.
+        self.known: dict[bytes, Target] = {b"/predict/": default, b"/predict": default}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a prediction request.
@@ -53,50 +93,97 @@ class PredictionLane:
         Raises:
             PlatformError: any fact that a problem table knows.
         """
-        path = scope["path"] if scope["type"] == "http" else ""
-        if path in {"/predict/", "/predict"}:
-            await self._answer(_DEFAULT, scope, receive, send)
-        elif path.endswith(("/predict", "/predict/", "/async", "/async/")) and (found := _PATH.fullmatch(path)):
-            await self._answer(_target(found), scope, receive, send)
-        else:
-            if scope["type"] == "http":
-                self.services.gate.admit(scope)
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
-
-    async def _answer(self, target: _Target, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["aip_route"] = target.route
-        gate = self.services.gate
-        gate.admit(scope)
-        if scope["method"] != "POST":
-            raise MethodNotAllowed("POST")
-        principal = gate.authorize(scope, target.route)
-        require_model(principal, target.model or self._settings.models.default)
-        body = await read_json_body(scope, receive, self._settings)
-        prepared = await self._resolve(target, scope)
-        preference = preference_of(scope["headers"])
-        if target.later or preference.respond_async:
-            await accept(
-                self.services, prepared, body, scope, send,
-                later=target.later, preference=preference, version=target.version,
-            )  # fmt: skip
             return
-        idempotency_key_of(scope["headers"])  # of no use here, but one that is malformed was meant for something
-        answered = await self.services.predictions.predict(prepared, body, partial(charge, scope))
-        await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
+        begun: Begun | None = scope.get("aip_begun")
+        if begun is not None:
+            await self._answer_later(begun, scope, send)
+            return
+        target = self.known.get(scope["raw_path"]) or _target_of(scope["path"])
+        if target is None:
+            self.services.gate.admit(scope["aip_head"])
+            await self._app(scope, receive, send)
+        else:
+            await self._answer(target, scope, receive, send)
 
-    async def _resolve(self, target: _Target, scope: Scope) -> PreparedModel:
+    def enter(self, target: Target, head: Head) -> None:
+        """Let a request in; what the gate finds out stands in its head afterwards.
+
+        Raises:
+            PlatformError: it may not, or is no POST.
+        """
+        gate = self.services.gate
+        gate.admit(head)
+        if head.method != "POST":
+            raise MethodNotAllowed("POST")
+        principal = gate.authorize(head, target.route)
+        require_model(principal, target.model or self._default)
+
+    def resolve(self, target: Target, head: Head) -> PreparedModel | None:
+        """The version that answers, from memory; None when it is asked for by number and must be loaded.
+
+        Raises:
+            ModelNotFound: there is no such model or alias.
+            ModelNotReady: it cannot predict now.
+        """
         predictions = self.services.predictions
         if target.version is not None:
             assert target.model is not None
-            return await predictions.pinned(target.model, target.version)
-        caller = None
-        for name, value in scope["headers"]:
-            if name == self._affinity:
-                caller = value
-        return predictions.current(target.model, target.alias, caller)
+            return predictions.held(target.model, target.version)
+        return predictions.current(target.model, target.alias, head.named.get(self._affinity))
+
+    def begin(self, target: Target, head: Head, prepared: PreparedModel, body: bytes) -> Begun:
+        """Read and check the body of a request that was let in, and charge its rows.
+
+        Raises:
+            InvalidJson: the body is not strict JSON.
+            InvalidInput: the body does not match the model's signature.
+            RateLimited: there is no room for its rows.
+        """
+        instances = prepared.decoder.decode(body)
+        charge(head, len(instances.rows))
+        return Begun(target, prepared, instances, head)
+
+    async def _answer(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["aip_route"] = target.route
+        head: Head = scope["aip_head"]
+        self.enter(target, head)
+        body = await read_json_body(scope, receive, self._settings)
+        prepared = self.resolve(target, head)
+        if prepared is None:
+            assert target.model is not None
+            assert target.version is not None
+            prepared = await self.services.predictions.pinned(target.model, target.version)
+        preference = preference_of(head)
+        if target.later or preference.respond_async:
+            await accept(
+                self.services, prepared, body, head, send,
+                later=target.later, preference=preference, version=target.version,
+            )  # fmt: skip
+            return
+        idempotency_key_of(head)  # of no use here, but one that is malformed was meant for something
+        begun = self.begin(target, head, prepared, body)
+        if len(self.known) < MOST_KNOWN:
+            self.known[head.raw_path] = target
+        encoded = self.services.predictions.at_once(prepared, begun.instances, new_hex())
+        if encoded is None:
+            await self._answer_later(begun, scope, send)
+        else:
+            await send_json(send, 200, encoded, [(b"x-cache", b"bypass")])
+
+    async def _answer_later(self, begun: Begun, scope: Scope, send: Send) -> None:
+        scope["aip_route"] = begun.target.route
+        answered = await self.services.predictions.later(begun.prepared, begun.instances)
+        await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
 
 
-def _target(found: re.Match[str]) -> _Target:
+def _target_of(path: str) -> Target | None:
+    found = _PATH.fullmatch(path) if path.endswith(_ENDINGS) else None
+    return None if found is None else _target(found)
+
+
+def _target(found: re.Match[str]) -> Target:
     model, version, alias, later = found["model"], found["version"], found["alias"], found["later"] is not None
     if model is not None and not MODEL_NAME.fullmatch(model):
         raise InvalidParameter("model", "a model's name is 1 to 63 characters of a-z, 0-9, _ and -")
@@ -110,4 +197,10 @@ def _target(found: re.Match[str]) -> _Target:
     elif alias is not None:
         route = "/models/{name}/aliases/{alias}/predict"
     route += "/async" if later else ""
-    return _Target(model, int(version) if version else None, alias or PRODUCTION, later, route)
+    tally = None if later else _tally(route)
+    return Target(model, int(version) if version else None, alias or PRODUCTION, later, route, tally)
+
+
+@functools.cache
+def _tally(route: str) -> Tally:
+    return request_tally(route)

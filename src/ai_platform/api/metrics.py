@@ -13,7 +13,7 @@ from ai_platform.jobs import statements
 from ai_platform.jobs.invariants import INVARIANTS, broken
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
-from ai_platform.telemetry import BROKEN, JOBS, QUEUE_AGE, WORKERS, logger
+from ai_platform.telemetry import BROKEN, JOBS, QUEUE_AGE, WORKERS, flush_tallies, logger
 
 router = APIRouter(tags=["status"])
 log = logger(__name__)
@@ -32,6 +32,7 @@ async def metrics(request: Request) -> Response:
         await _read_queue(services)
     if _due(request, "invariants_read_at", INVARIANTS_SECONDS):
         await _read_invariants(services)
+    flush_tallies()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

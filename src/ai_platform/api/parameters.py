@@ -6,6 +6,7 @@ import re
 from fastapi import Request
 
 from ai_platform.access.principal import Principal
+from ai_platform.api.head import Head
 from ai_platform.errors import InvalidParameter
 
 # Narrower than `float`, which also reads `1_0` and the digits of other scripts.
@@ -14,8 +15,8 @@ _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,3})?")
 
 def principal_of(request: Request) -> Principal:
     """Who calls, as the gate found it."""
-    principal: Principal = request.scope["aip_principal"]
-    return principal
+    head: Head = request.scope["aip_head"]
+    return head.principal
 
 
 def seconds_of(name: str, given: list[str], most: float, least: float = 0.0) -> float | None:

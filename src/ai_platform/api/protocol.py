@@ -8,8 +8,12 @@ import asyncio
 from enum import IntEnum
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from ai_platform.api.express import Express
+from ai_platform.api.head import Head
+from ai_platform.api.lane import Begun, Target
 from ai_platform.api.transport import LingeringTransport
 from ai_platform.errors import HeadersTooLarge, MalformedRequest, PlatformError, RequestTimedOut, UrlTooLong
 from ai_platform.settings import LimitSettings
@@ -31,12 +35,16 @@ class _Stage(IntEnum):
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
+    A prediction request that is whole in one chunk is answered by the express door, here and now; until its end was
+    seen it is held: neither scope nor task is made for it.
+
     `_fed` counts the bytes of later chunks than the one in which the stage began, so that a request that arrives whole
     costs no counting: a chunk no larger than the bound cannot hold a head that is.
     """
 
     limits: LimitSettings
     unsuspicious: int
+    express: Express
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The caller has connected; if there is room, it has `limits.header_seconds` to say what it wants."""
@@ -48,6 +56,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stage, self._timed = _Stage.HEAD, _Stage.NOTHING
         self._timer: asyncio.TimerHandle | None = None
         self._chunk = self._fed = 0
+        self._held: Target | None = None
+        self._body = b""
+        self._idle_since = 0.0
         if len(self.connections) > self.limits.connections:
             CONNECTIONS_REFUSED.inc()
             self.transport.close()
@@ -67,14 +78,22 @@ class BoundedProtocol(HttpToolsProtocol):
         self._chunk = len(data)
         if self._stage:
             self._fed += self._chunk
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
+        except httptools.HttpParserUpgrade:
+            pass  # a caller that offers another protocol is answered in this one
+        if self._held is not None:
+            self._let_go(None)
         if self._stage or self._timer:
             self._mind()
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._stage, self._timed, self._fed = _Stage.HEAD, _Stage.NOTHING, 0
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
         """The head is whole.
@@ -84,20 +103,97 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         if self._fed + self._chunk > self.unsuspicious or len(self.headers) > MAX_HEADERS:
             self._check_head()
-        super().on_headers_complete()
         self._stage, self._fed = _Stage.BODY, 0
+        target = self.express.targets.get(self.url)
+        if target is not None and self._is_free() and self.parser.get_method() == b"POST":
+            self._held, self._body = target, b""
+        else:
+            self._make_cycle()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        if self._held is not None:
+            self._body = self._body + body if self._body else body
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._stage = _Stage.NOTHING
-        super().on_message_complete()
+        if self._held is None:
+            super().on_message_complete()
+            return
+        head = Head("POST", self._held.route, self.url, b"", self.headers)
+        head.client = self.client
+        answer = self.express.answer(self._held, head, self._body, self.server_state.default_headers)
+        if isinstance(answer, bytes):
+            self._held = None
+            self.transport.write(answer)
+            self.on_response_complete()
+        else:
+            self._let_go(answer)
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer is written: begin what came behind it in the pipeline, or wait for more.
+
+        One timer a connection looks now and then how long it has been idle; uvicorn makes one after each answer.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._idle_since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self.timeout_keep_alive_task is None:
+            self._look_when_idle(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for as long as it may."""
+        self.timeout_keep_alive_task = None
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if self._stage or self._answers():
+            self._look_when_idle(self.timeout_keep_alive)
+        elif left > 0:
+            self._look_when_idle(left)
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words, and in plain text
         """What came is no HTTP, or a callback above raised."""
         self._refuse(MalformedRequest("the request line, a header or the length of the body cannot be read"))
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """No line in the log for each caller that offers another protocol; it is answered in this one."""
+    def _look_when_idle(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _answers(self) -> bool:
+        """Whether a request is being answered on the long way."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_free(self) -> bool:
+        """Whether a whole answer can be written at once, and the connection stays open after it."""
+        if self._answers() or self.flow.write_paused:
+            return False
+        return self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
+
+    def _let_go(self, begun: Begun | None) -> None:
+        """Send the request that is held on the long way, as far as it has come."""
+        self._held = None
+        self._make_cycle()
+        if begun is not None:
+            self.scope["aip_begun"] = begun  # type: ignore[typeddict-unknown-key]
+        elif self._body:
+            super().on_body(self._body)
+
+    def _make_cycle(self) -> None:
+        """What uvicorn does at a request's first byte and at the end of its head, in one."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
 
     def _check_head(self) -> None:
         if len(self.url) > self.limits.url_bytes:
@@ -203,7 +299,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_asgi_task(self.cycle, self.app)
 
 
-def bounded(limits: LimitSettings) -> type[BoundedProtocol]:
-    """The protocol class of a server with these limits."""
-    unsuspicious = min(limits.url_bytes, limits.header_bytes)
-    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "unsuspicious": unsuspicious})
+def bounded(limits: LimitSettings, express: Express) -> type[BoundedProtocol]:
+    """The protocol class of a server with these limits, whose prediction requests may go through that door."""
+    own = {"limits": limits, "unsuspicious": min(limits.url_bytes, limits.header_bytes), "express": express}
+    return type("BoundedProtocol", (BoundedProtocol,), own)

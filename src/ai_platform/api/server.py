@@ -39,12 +39,13 @@ def _allow_files(wanted: int) -> None:
 
 def configuration(settings: Settings) -> uvicorn.Config:
     """The server's configuration, with the application in it."""
+    application = create(settings)
     return uvicorn.Config(
-        create(settings),
+        application.app,
         host=settings.api.host,
         port=settings.api.port,
         loop="uvloop",
-        http=bounded(settings.limits),
+        http=bounded(settings.limits, application.express),
         ws="none",
         access_log=False,
         log_config=None,

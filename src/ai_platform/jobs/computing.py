@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ai_platform.errors import ModelFailed
-from ai_platform.predictions.answer import answer, encode, with_id
+from ai_platform.predictions.answer import with_id
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.runtimes.runtime import Outputs
@@ -94,5 +94,5 @@ def _alone(prepared: PreparedModel, job: Claimed) -> Outcome:
 
 
 def _succeeded(prepared: PreparedModel, job: Claimed, outputs: Outputs) -> Outcome:
-    body = encode(answer(prepared.served, outputs, single=job.instances.single))
+    body = prepared.encoder.encode(outputs, single=job.instances.single)
     return Outcome(job, result=with_id(body, str(job.id)).decode())

@@ -16,6 +16,9 @@ from ai_platform.predictions.validation import LARGEST_NUMBER, validate
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
+# Around the one name that a body has outside its instances.
+_QUOTES = 2
+
 
 class InstanceDecoder:
     """Decodes the bodies of one model.
@@ -56,6 +59,9 @@ class InstanceDecoder:
 
     def _accounted(self, decoded: Any, body: bytes) -> Instances | None:
         features, instances = decoded.features, decoded.instances
+        if type(features) is list and instances is msgspec.UNSET:
+            accounted = len(features) == self._width and body.count(b'"') == _QUOTES and self._in_range(features)
+            return Instances([features], single=True) if accounted else None
         single = instances is msgspec.UNSET
         if single == (features is msgspec.UNSET):
             return None
@@ -63,7 +69,7 @@ class InstanceDecoder:
         if not 0 < len(given) <= self._limits.rows:
             return None
         named = sum(1 for instance in given if type(instance) is not list)
-        if body.count(b'"') != 2 + 2 * self._width * named:
+        if body.count(b'"') != _QUOTES + 2 * self._width * named:
             return None
         rows = [instance if type(instance) is list else list(msgspec.structs.astuple(instance)) for instance in given]
         if any(len(row) != self._width or not self._in_range(row) for row in rows):

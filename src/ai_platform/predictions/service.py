@@ -2,15 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ai_platform.errors import ArtifactRefused, ModelNotReady, Overloaded, StorageUnavailable
-from ai_platform.predictions.answer import answer, encode, with_id
+from ai_platform.predictions.answer import with_id
 from ai_platform.predictions.cache import AnswerCache, cache_key
 from ai_platform.predictions.directory import ModelDirectory
-from ai_platform.predictions.identity import new_id
+from ai_platform.predictions.identity import dashed, new_hex
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.runtimes.runtime import Outputs
@@ -77,6 +76,10 @@ class PredictionService:
         """
         return self._directory.current(name or self._default, alias, caller)
 
+    def held(self, name: str, version: int) -> PreparedModel | None:
+        """A given version, if it is in memory."""
+        return self._directory.held(name, version)
+
     async def pinned(self, name: str, version: int) -> PreparedModel:
         """A given version, loaded first if nothing named it lately.
 
@@ -96,40 +99,51 @@ class PredictionService:
         except (ArtifactRefused, StorageUnavailable) as error:
             raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now") from error
 
-    async def predict(self, prepared: PreparedModel, body: bytes, charge: Callable[[int], None]) -> Answer:
-        """Answer one body.
+    def at_once(self, prepared: PreparedModel, instances: Instances, number: str) -> bytes | None:
+        """The encoded result object, computed here and now; None if that would hold up the loop, or the cache is asked.
 
         Args:
             prepared: the version that answers.
-            body: the request's body.
-            charge: called with the number of rows before anything is computed; what it raises refuses them.
+            instances: its checked input.
+            number: the prediction's id, 32 hexadecimal digits.
 
         Raises:
-            InvalidJson: the body is not strict JSON.
-            InvalidInput: the body does not match the model's signature.
+            ModelFailed: the model raised.
+        """
+        if prepared.cost_seconds * len(instances.rows) >= LOOP_SECONDS or not self._cache.bypasses(prepared):
+            return None
+        encoded = prepared.encoder.encode(prepared.predict_here(instances), single=instances.single)
+        return with_id(encoded, dashed(number))
+
+    async def later(self, prepared: PreparedModel, instances: Instances) -> Answer:
+        """The answer to what `at_once` does not answer: from the cache, or computed in a thread.
+
+        Args:
+            prepared: the version that answers.
+            instances: its checked input.
+
+        Raises:
             ModelFailed: the model raised.
             Overloaded: too many predictions of costly models wait already.
         """
-        instances = prepared.decoder.decode(body)
-        charge(len(instances.rows))
+        number = dashed(new_hex())
         if self._cache.bypasses(prepared):
             CACHE.labels("bypass").inc()
-            encoded = await self._run(prepared, instances)
-            return Answer(with_id(encoded, str(new_id())), "bypass")
+            return Answer(with_id(await self._run(prepared, instances), number), "bypass")
         key = cache_key(prepared, instances)
         kept = await self._cache.get(key)
         if kept is not None:
-            return Answer(with_id(kept, str(new_id())), "hit")
+            return Answer(with_id(kept, number), "hit")
         encoded = await self._run(prepared, instances)
         self._cache.keep(key, encoded)
-        return Answer(with_id(encoded, str(new_id())), "miss")
+        return Answer(with_id(encoded, number), "miss")
 
     async def _run(self, prepared: PreparedModel, instances: Instances) -> bytes:
         if prepared.cost_seconds * len(instances.rows) < LOOP_SECONDS:
             outputs = prepared.predict(instances, "sync")
         else:
             outputs = await self._run_in_thread(prepared, instances)
-        return encode(answer(prepared.served, outputs, single=instances.single))
+        return prepared.encoder.encode(outputs, single=instances.single)
 
     async def _run_in_thread(self, prepared: PreparedModel, instances: Instances) -> Outputs:
         if self._waiting >= self._most_waiting:

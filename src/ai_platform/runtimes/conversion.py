@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ai_platform.runtimes.imputer_nodes import correct_imputers
+from ai_platform.runtimes.linear_form import LINEAR_KEY, linear_form
 from ai_platform.runtimes.onnx_file import SIGNATURE_KEY
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.runtimes.tree_nodes import correct, node_count
@@ -73,9 +74,16 @@ def convert(estimator: Any, signature: Signature, form: InputForm, *, has_probab
         correct_imputers(model.graph, estimator)
     if signature.classes is not None and not has_probabilities:
         del model.graph.output[1:]
-    entry = model.metadata_props.add()
-    entry.key, entry.value = SIGNATURE_KEY, msgspec.json.encode(signature).decode()
+    _note(model, SIGNATURE_KEY, signature)
+    linear = linear_form(model.graph)
+    if linear is not None:
+        _note(model, LINEAR_KEY, linear)
     return bytes(model.SerializeToString())
+
+
+def _note(model: Any, key: str, what: msgspec.Struct) -> None:
+    entry = model.metadata_props.add()
+    entry.key, entry.value = key, msgspec.json.encode(what).decode()
 
 
 def graph_bytes(estimator: Any) -> int:

@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 
 from ai_platform.runtimes.completing import classifier, completed_inputs, numbered, regressor
+from ai_platform.runtimes.linear_form import LINEAR_KEY
+from ai_platform.runtimes.linear_model import linear_model
 from ai_platform.runtimes.onnx_classes import class_labels
 from ai_platform.runtimes.onnx_file import SIGNATURE_KEY, OnnxFacts, facts_of
 from ai_platform.runtimes.onnx_outputs import output_form
@@ -79,14 +81,16 @@ class OnnxRuntime:
         return classifier(inputs, range(form.width or len(hints.classes)), hints)
 
     def load(self, artifact: BinaryIO, signature: Signature) -> LoadedModel:
-        """Make a session of it.
+        """Make a session of it; of a linear graph that the platform compiled, its weights.
 
         Raises:
             ValueError: it is no ONNX model, keeps data elsewhere, has operators or outputs that are unknown here, or
                 other inputs than the signature.
         """
         facts = _checked(artifact)
-        return OnnxModel(_session(artifact), signature, trusted=SIGNATURE_KEY in facts.metadata)
+        model = OnnxModel(_session(artifact), signature, trusted=SIGNATURE_KEY in facts.metadata)
+        written = facts.metadata.get(LINEAR_KEY)
+        return (linear_model(written, signature, model) if written is not None else None) or model
 
     def libraries(self) -> dict[str, str]:
         """What runs it."""
