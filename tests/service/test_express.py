@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,7 +74,7 @@ class Reader:
 
 def without_ids(answer: tuple[int, dict[str, str], Any]) -> Any:
     status, headers, body = answer
-    assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
+    assert uuid.UUID(headers["x-request-id"]).version == 7
     kept = {name: value for name, value in headers.items() if name not in {"x-request-id", "date"}}
     return status, kept, {name: value for name, value in body.items() if name not in {"id", "request_id"}}
 

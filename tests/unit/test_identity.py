@@ -3,7 +3,7 @@
 import os
 import uuid
 
-from ai_platform.predictions.identity import dashed, new_hex, new_id
+from ai_platform.predictions.identity import new_id, new_text
 
 
 def test_ids_are_uuids_of_version_7() -> None:
@@ -19,10 +19,12 @@ def test_ids_are_unique_and_later_ones_never_sort_before_an_earlier_millisecond(
     assert milliseconds == sorted(milliseconds)
 
 
-def test_the_form_with_dashes_is_the_same_id() -> None:
-    digits = new_hex()
-    assert uuid.UUID(dashed(digits)) == uuid.UUID(digits)
-    assert str(uuid.UUID(digits)) == dashed(digits)
+def test_a_written_id_is_an_id_of_the_same_form() -> None:
+    texts = [new_text() for _ in range(2_000)]
+    ids = [uuid.UUID(text) for text in texts]
+    assert [str(made) for made in ids] == texts
+    assert {(made.version, made.variant) for made in ids} == {(7, uuid.RFC_4122)}
+    assert len({made.int & ((1 << 74) - 1) for made in ids}) == len(ids)
 
 
 def test_a_process_that_was_forked_makes_other_ids() -> None:

@@ -10,7 +10,7 @@ from ai_platform.api.hosts import Hosts
 from ai_platform.api.problems import internal, problem
 from ai_platform.api.request_id import given_id
 from ai_platform.errors import ExpectationFailed, PlatformError
-from ai_platform.predictions.identity import new_hex
+from ai_platform.predictions.identity import new_text
 from ai_platform.telemetry import REQUEST_ID, count_request, logger
 
 log = logger(__name__)
@@ -45,7 +45,7 @@ class Envelope:
             return
         begun = time.perf_counter()
         head = _head(scope)
-        request_id = given_id(head) or new_hex()
+        request_id = given_id(head) or new_text()
         REQUEST_ID.set(request_id)
         own = (b"x-request-id", request_id.encode("ascii"))
         status, complete = 0, False

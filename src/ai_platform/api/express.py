@@ -14,7 +14,7 @@ from ai_platform.api.lane import Begun, PredictionLane, Target
 from ai_platform.api.problems import internal, problem
 from ai_platform.api.request_id import given_id
 from ai_platform.errors import PlatformError
-from ai_platform.predictions.identity import new_hex
+from ai_platform.predictions.identity import new_text
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.telemetry import REQUEST_ID, count_request, logger
@@ -27,6 +27,7 @@ _LONG_WAY = frozenset(
      b"upgrade", b"x-request-timeout-ms"}
 )  # fmt: skip
 _JSON = b"application/json"
+_OK = 200
 _STATUS_LINE = b"HTTP/1.1 %d %b\r\n"
 
 
@@ -73,7 +74,7 @@ class Express:
         if prepared is None:
             return None
         request_id = given_id(head)
-        number = new_hex()
+        number = new_text()
         token = REQUEST_ID.set(request_id or number)
         try:
             self._lane.enter(target, head)
@@ -81,7 +82,7 @@ class Express:
             encoded = self._lane.services.predictions.at_once(prepared, begun.instances, number)
             if encoded is None:
                 return begun
-            status = 200
+            status = _OK
             answer = self._written(head, request_id or number, encoded, given)
         except PlatformError as error:
             status, answer = self._refusal(error, head, given)
@@ -107,7 +108,7 @@ class Express:
 
     def _written(self, head: Head, request_id: str, body: bytes, given: Headers) -> bytes:
         if given is not self._given:  # the server makes a new list each second, for the date
-            self._given, self._start = given, _STATUS_LINE % (200, b"OK") + _lines(given) + self._middle
+            self._given, self._start = given, _STATUS_LINE % (_OK, b"OK") + _lines(given) + self._middle
         limits = b"" if head.ticket is None else _lines(head.ticket.headers())
         return b"%b%b\r\n%bcontent-length: %d\r\n\r\n%b" % (
             self._start, request_id.encode("ascii"), limits, len(body), body,
@@ -122,7 +123,7 @@ class Express:
         return status, line + _lines(given) + _lines(headers) + b"\r\n" + body
 
     def _count(self, target: Target, status: int, seconds: float) -> None:
-        if status == HTTPStatus.OK and target.tally is not None:
+        if status == _OK and target.tally is not None:
             target.tally.add(seconds)
         else:
             count_request(target.route, "POST", status, seconds)

@@ -1,6 +1,7 @@
 """The gate: who calls and whether they may, decided in one place for every door of the API."""
 
 import re
+from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
 from ai_platform.access.key_text import KEY_IN_BYTES
@@ -15,6 +16,7 @@ from ai_platform.telemetry import AUTHENTICATION_FAILURES, FORBIDDEN
 OPEN = frozenset({"/", "/health", "/health/live", "/health/ready"})
 # For routes that any valid key may use.
 ANY = ""
+PREDICT = "predict"
 # What each route needs. A route that does not stand here is refused to everybody, so that none is open by oversight.
 NEEDS: dict[tuple[str, str], str] = {
     ("GET", "/docs"): ANY,
@@ -22,14 +24,14 @@ NEEDS: dict[tuple[str, str], str] = {
     ("GET", "/docs/{name}"): ANY,
     ("GET", "/openapi.json"): ANY,
     ("GET", "/metrics"): "metrics",
-    ("POST", "/predict/"): "predict",
-    ("POST", "/predict/async"): "predict",
-    ("POST", "/models/{name}/predict"): "predict",
-    ("POST", "/models/{name}/predict/async"): "predict",
-    ("POST", "/models/{name}/aliases/{alias}/predict"): "predict",
-    ("POST", "/models/{name}/aliases/{alias}/predict/async"): "predict",
-    ("POST", "/models/{name}/versions/{version}/predict"): "predict",
-    ("POST", "/models/{name}/versions/{version}/predict/async"): "predict",
+    ("POST", "/predict/"): PREDICT,
+    ("POST", "/predict/async"): PREDICT,
+    ("POST", "/models/{name}/predict"): PREDICT,
+    ("POST", "/models/{name}/predict/async"): PREDICT,
+    ("POST", "/models/{name}/aliases/{alias}/predict"): PREDICT,
+    ("POST", "/models/{name}/aliases/{alias}/predict/async"): PREDICT,
+    ("POST", "/models/{name}/versions/{version}/predict"): PREDICT,
+    ("POST", "/models/{name}/versions/{version}/predict/async"): PREDICT,
     ("GET", "/models"): "models:read",
     ("GET", "/models/{name}"): "models:read",
     ("GET", "/models/{name}/versions"): "models:read",
@@ -106,18 +108,32 @@ class Gate:
         Raises:
             Forbidden: otherwise; also when nobody said what the route needs.
         """
-        principal = head.principal
         if route in OPEN:
-            return principal
+            return head.principal
         method = "GET" if head.method == "HEAD" else head.method
         needed = NEEDS.get((method, route))
         if needed is None:
             raise Forbidden("nobody may use this route: it does not say what it needs")
-        if needed != ANY and needed not in principal.scopes:
-            FORBIDDEN.labels(needed).inc()
-            self.note_refusal(principal, f"{method} {route}", needed)
-            raise Forbidden(_why(principal, needed))
-        return principal
+        if needed != ANY and needed not in head.principal.scopes:
+            self._refuse(head.principal, f"{method} {route}", needed)
+        return head.principal
+
+    def authorize_prediction(self, head: Head, route: str, model: str) -> None:
+        """Refuse who may not predict with a model, whether or not it exists.
+
+        Args:
+            head: of the POST, which `admit` has let in.
+            route: the path's template.
+            model: the model's name.
+
+        Raises:
+            Forbidden: the key has not the scope, or not that model.
+        """
+        principal = head.principal
+        if PREDICT not in principal.scopes:
+            self._refuse(principal, f"POST {route}", PREDICT)
+        if principal.models is not None:
+            require_model(principal, model)
 
     def still_admits(self, principal: Principal) -> bool:
         """Whether a caller who was let in would be let in still."""
@@ -127,6 +143,11 @@ class Gate:
         """Have a refusal written to the audit log, if it is one of those that belong there."""
         if self._keyring is not None and scope in AUDITED:
             self._keyring.notes.refuse(principal.owner, principal.key_id, action, why)
+
+    def _refuse(self, principal: Principal, action: str, needed: str) -> NoReturn:
+        FORBIDDEN.labels(needed).inc()
+        self.note_refusal(principal, action, needed)
+        raise Forbidden(_why(principal, needed))
 
     def _known(self, head: Head) -> Principal:
         assert self._keyring is not None

@@ -4,16 +4,18 @@ import functools
 import re
 from dataclasses import dataclass
 
+import msgspec
+
 from ai_platform.api.accepting import accept, idempotency_key_of, preference_of, send_json
 from ai_platform.api.body import read_json_body
 from ai_platform.api.envelope import App, Receive, Scope, Send
-from ai_platform.api.gate import charge, require_model
+from ai_platform.api.gate import charge
 from ai_platform.api.head import Head
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed
 from ai_platform.models.aliases import ALIAS_NAME, PRODUCTION
 from ai_platform.models.registry import MODEL_NAME
-from ai_platform.predictions.identity import new_hex
+from ai_platform.predictions.identity import new_text
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.settings import Settings
@@ -49,8 +51,7 @@ class Target:
     tally: Tally | None
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(msgspec.Struct, frozen=True):
     """A request that was let in, read and checked, and is not answered yet.
 
     Attributes:
@@ -117,8 +118,7 @@ class PredictionLane:
         gate.admit(head)
         if head.method != "POST":
             raise MethodNotAllowed("POST")
-        principal = gate.authorize(head, target.route)
-        require_model(principal, target.model or self._default)
+        gate.authorize_prediction(head, target.route, target.model or self._default)
 
     def resolve(self, target: Target, head: Head) -> PreparedModel | None:
         """The version that answers, from memory; None when it is asked for by number and must be loaded.
@@ -166,7 +166,7 @@ class PredictionLane:
         begun = self.begin(target, head, prepared, body)
         if len(self.known) < MOST_KNOWN:
             self.known[head.raw_path] = target
-        encoded = self.services.predictions.at_once(prepared, begun.instances, new_hex())
+        encoded = self.services.predictions.at_once(prepared, begun.instances, new_text())
         if encoded is None:
             await self._answer_later(begun, scope, send)
         else:

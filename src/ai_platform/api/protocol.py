@@ -48,8 +48,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The caller has connected; if there is room, it has `limits.header_seconds` to say what it wants."""
-        lingering = LingeringTransport(transport, self.loop, self._owes_input)
-        super().connection_made(lingering)  # type: ignore[arg-type]  # all of a transport that uvicorn uses
+        self._lingering = LingeringTransport(transport, self.loop, self._owes_input)
+        super().connection_made(self._lingering)  # type: ignore[arg-type]  # all of a transport that uvicorn uses
         self.url, self.headers = b"", []
         self._refusal: PlatformError | None = None
         self._silent = True
@@ -72,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller's."""
-        if self._refusal is not None or self.transport.is_closing():
+        if self._refusal is not None or self._lingering.lingers:
             return
         self._silent = False
         self._chunk = len(data)
@@ -93,7 +93,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._stage, self._timed, self._fed = _Stage.HEAD, _Stage.NOTHING, 0
-        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.url, self.headers = b"", []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole.
@@ -129,7 +133,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if isinstance(answer, bytes):
             self._held = None
             self.transport.write(answer)
-            self.on_response_complete()
+            self.server_state.total_requests += 1
+            self._idle_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._look_when_idle(self.timeout_keep_alive)
         else:
             self._let_go(answer)
             super().on_message_complete()
@@ -189,9 +196,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _make_cycle(self) -> None:
         """What uvicorn does at a request's first byte and at the end of its head, in one."""
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.url, self.headers = url, headers
+        self.expect_100_continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in headers
+        )
         self.scope["headers"] = headers
         super().on_headers_complete()
 

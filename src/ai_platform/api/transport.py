@@ -17,6 +17,9 @@ class LingeringTransport:
         transport: what it stands for.
         loop: the event loop.
         owes_input: tells whether the caller has not yet sent all that it announced, although it was answered.
+
+    Attributes:
+        lingers: whether our half is closed, and what still comes is not read.
     """
 
     def __init__(
@@ -25,7 +28,7 @@ class LingeringTransport:
         self._transport = transport
         self._loop = loop
         self._owes_input = owes_input
-        self._lingers = False
+        self.lingers = False
         # What a request needs is the transport's own method, without a step between.
         self.write = transport.write
         self.get_extra_info = transport.get_extra_info
@@ -34,14 +37,14 @@ class LingeringTransport:
 
     def is_closing(self) -> bool:
         """Whether nothing more can be written."""
-        return self._lingers or self._transport.is_closing()
+        return self.lingers or self._transport.is_closing()
 
     def close(self) -> None:
         """Close it once what was written is sent; in two steps if input is still to come."""
         if self.is_closing() or not self._owes_input():
             self._transport.close()
             return
-        self._lingers = True
+        self.lingers = True
         self._transport.resume_reading()
         self._transport.write_eof()
         self._loop.call_later(LINGER_SECONDS, self._transport.abort)

@@ -39,9 +39,9 @@ class AnswerCache:
 
     def bypasses(self, prepared: PreparedModel) -> bool:
         """Whether answers of this model are not worth a round trip, or the cache is off or away."""
-        if self._mode == "off" or self._breaker.open:
+        if self._mode == "off" or (self._mode == "auto" and prepared.cost_seconds < self._round_trip):
             return True
-        return self._mode == "auto" and prepared.cost_seconds < self._round_trip
+        return self._breaker.open
 
     def start(self) -> None:
         """Begin to measure the round trip now and then; the start of a process is its busiest moment."""

@@ -6,37 +6,37 @@ import uuid
 from collections import deque
 
 _AT_ONCE = 256
-_SIZE = 10
-# Random bits, asked for in bulk: a call of the system costs as much as all the rest of an id.
-_bits: deque[int] = deque()
-os.register_at_fork(after_in_child=_bits.clear)  # two processes must not draw the same
+_BYTES = 9
+# The random part of ids, version and variant in their places, made in bulk: a call of the system costs as much as all
+# the rest of an id.
+_tails: deque[str] = deque()
+# The latest millisecond and how ids of it begin, as many share one.
+_last: list[tuple[int, str]] = [(-1, "")]
+os.register_at_fork(after_in_child=_tails.clear)  # two processes must not draw the same
 
 
 def new_id() -> uuid.UUID:
-    """48 bits of milliseconds since 1970, then 74 random bits."""
-    return uuid.UUID(int=_new())
+    """48 bits of milliseconds since 1970, then 72 random bits, version and variant between."""
+    return uuid.UUID(new_text())
 
 
-def new_hex() -> str:
-    """The same as 32 hexadecimal digits, without an object between."""
-    return f"{_new():032x}"
-
-
-def dashed(digits: str) -> str:
-    """32 hexadecimal digits as an id is usually written."""
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def _new() -> int:
+def new_text() -> str:
+    """The same as it is written, without an object between."""
     try:
-        bits = _bits.pop()  # one step, so that two threads never get the same
+        tail = _tails.pop()  # one step, so that two threads never get the same
     except IndexError:
-        bits = _drawn()
-    value = (time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF) << 80 | bits
-    return value & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62
+        tail = _drawn()
+    milliseconds = time.time_ns() // 1_000_000
+    moment, head = _last[0]
+    if moment != milliseconds:
+        head = f"{milliseconds >> 16 & 0xFFFF_FFFF:08x}-{milliseconds & 0xFFFF:04x}"
+        _last[0] = (milliseconds, head)  # one step, and whoever else writes it writes what is as right
+    return head + tail
 
 
-def _drawn() -> int:
-    drawn = os.urandom(_AT_ONCE * _SIZE)
-    _bits.extend(int.from_bytes(drawn[start : start + _SIZE]) for start in range(_SIZE, len(drawn), _SIZE))
-    return int.from_bytes(drawn[:_SIZE])
+def _drawn() -> str:
+    drawn = os.urandom(_AT_ONCE * _BYTES).hex()
+    size = 2 * _BYTES
+    parts = [drawn[start : start + size] for start in range(0, len(drawn), size)]
+    _tails.extend([f"-7{part[:3]}-8{part[3:6]}-{part[6:]}" for part in parts[1:]])
+    return f"-7{parts[0][:3]}-8{parts[0][3:6]}-{parts[0][6:]}"

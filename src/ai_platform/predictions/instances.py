@@ -1,14 +1,12 @@
 """What a caller sent, checked and in the order of the signature."""
 
-from dataclasses import dataclass
-
+import msgspec
 import orjson
 
 from ai_platform.runtimes.runtime import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Instances:
+class Instances(msgspec.Struct, frozen=True):
     """Rows that a model's signature admits.
 
     Attributes:

@@ -42,7 +42,7 @@ class PreparedModel:
         """
         begun = time.perf_counter()
         outputs = self._run(instances)
-        self.tally.add(time.perf_counter() - begun, len(instances.rows))
+        self.tally.add(time.perf_counter() - begun, len(outputs.predictions))
         return outputs
 
     def predict(self, instances: Instances, way: str) -> Outputs:

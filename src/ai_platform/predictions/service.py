@@ -9,7 +9,7 @@ from ai_platform.errors import ArtifactRefused, ModelNotReady, Overloaded, Stora
 from ai_platform.predictions.answer import with_id
 from ai_platform.predictions.cache import AnswerCache, cache_key
 from ai_platform.predictions.directory import ModelDirectory
-from ai_platform.predictions.identity import dashed, new_hex
+from ai_platform.predictions.identity import new_text
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.runtimes.runtime import Outputs
@@ -105,7 +105,7 @@ class PredictionService:
         Args:
             prepared: the version that answers.
             instances: its checked input.
-            number: the prediction's id, 32 hexadecimal digits.
+            number: the prediction's id.
 
         Raises:
             ModelFailed: the model raised.
@@ -113,7 +113,7 @@ class PredictionService:
         if prepared.cost_seconds * len(instances.rows) >= LOOP_SECONDS or not self._cache.bypasses(prepared):
             return None
         encoded = prepared.encoder.encode(prepared.predict_here(instances), single=instances.single)
-        return with_id(encoded, dashed(number))
+        return with_id(encoded, number)
 
     async def later(self, prepared: PreparedModel, instances: Instances) -> Answer:
         """The answer to what `at_once` does not answer: from the cache, or computed in a thread.
@@ -126,7 +126,7 @@ class PredictionService:
             ModelFailed: the model raised.
             Overloaded: too many predictions of costly models wait already.
         """
-        number = dashed(new_hex())
+        number = new_text()
         if self._cache.bypasses(prepared):
             CACHE.labels("bypass").inc()
             return Answer(with_id(await self._run(prepared, instances), number), "bypass")

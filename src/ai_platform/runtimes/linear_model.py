@@ -53,15 +53,15 @@ class LinearModel:
         numbers, probabilities = [], []
         for sums in self._sums(rows):
             largest = max(sums)
-            numbers.append(sums.index(largest))
+            number = sums.index(largest)
+            numbers.append(number)
             if self._link == "softmax":
                 raised = [math.exp(value - largest) for value in sums]
-                whole = sum(raised)
-                probabilities.append([value / whole for value in raised])
             else:
-                raised = [1.0, math.exp(-largest)] if sums[0] == largest else [math.exp(-largest), 1.0]
-                whole = raised[0] + raised[1]
-                probabilities.append([raised[0] / whole, raised[1] / whole])
+                raised = [math.exp(-largest)] * 2
+                raised[number] = 1.0
+            whole = sum(raised)
+            probabilities.append([value / whole for value in raised])
         return Outputs([values[number] for number in numbers], numbers, probabilities)
 
     def _many(self, rows: Rows, values: list[Any]) -> Outputs:

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
+import msgspec
+
 from ai_platform.runtimes.signature import Feature, Signature
 
 Value = float | int | str | bool | None
 Rows = Sequence[Sequence[Value]]
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(msgspec.Struct, frozen=True):
     """Aligned columns: entry i of each belongs to row i.
 
     Attributes:
