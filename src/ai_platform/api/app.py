@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from ai_platform import __version__
 from ai_platform.api import audit, docs, jobs, keys, metrics, models, status
 from ai_platform.api.cors import CrossOrigin
+from ai_platform.api.draining import Life
 from ai_platform.api.envelope import App, Envelope
 from ai_platform.api.lane import PredictionLane
 from ai_platform.api.openapi import describe
@@ -21,9 +22,11 @@ from ai_platform.settings import Settings
 ROOMS = (status, models, jobs, metrics, keys, audit, docs)
 
 
-def create(settings: Settings) -> App:
+def create(settings: Settings, life: Life | None = None) -> App:
     """The whole ASGI application of one API process."""
     app = routes(settings)
+    if life is not None:
+        app.state.life = life
     lane = PredictionLane(app, settings)
     app.state.lane = lane
     envelope = Envelope(lane, settings)
@@ -36,6 +39,7 @@ def routes(settings: Settings) -> FastAPI:
         title="AI Platform", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan
     )
     app.state.settings = settings
+    app.state.life = Life()
     for room in ROOMS:
         app.include_router(room.router, dependencies=[Depends(_authorize)])
     app.router.redirect_slashes = False
@@ -51,6 +55,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.services = services
     app.state.lane.services = services
     await services.start()
+    if app.state.life.successor:
+        await services.until_able(lambda: app.state.life.ending)
     try:
         yield
     finally:

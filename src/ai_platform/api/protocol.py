@@ -10,6 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from ai_platform.api.draining import Life
 from ai_platform.api.transport import LingeringTransport
 from ai_platform.errors import HeadersTooLarge, MalformedRequest, PlatformError, RequestTimedOut, UrlTooLong
 from ai_platform.settings import LimitSettings
@@ -37,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     limits: LimitSettings
     unsuspicious: int
+    life: Life
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The caller has connected; if there is room, it has `limits.header_seconds` to say what it wants."""
@@ -86,11 +88,24 @@ class BoundedProtocol(HttpToolsProtocol):
             self._check_head()
         super().on_headers_complete()
         self._stage, self._fed = _Stage.BODY, 0
+        if self.life.ending:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._stage = _Stage.NOTHING
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """The process drains: if no answer has begun, the present one says that it is the last."""
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def close_if_idle(self) -> None:
+        """Close it, unless a request is being received or answered."""
+        answered = self.cycle is not None and self.cycle.response_complete and self._stage is _Stage.NOTHING
+        if self._silent or answered:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words, and in plain text
         """What came is no HTTP, or a callback above raised."""
@@ -203,7 +218,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_asgi_task(self.cycle, self.app)
 
 
-def bounded(limits: LimitSettings) -> type[BoundedProtocol]:
-    """The protocol class of a server with these limits."""
+def bounded(limits: LimitSettings, life: Life) -> type[BoundedProtocol]:
+    """The protocol class of a process with these limits."""
     unsuspicious = min(limits.url_bytes, limits.header_bytes)
-    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "unsuspicious": unsuspicious})
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "unsuspicious": unsuspicious, "life": life})

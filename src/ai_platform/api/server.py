@@ -1,6 +1,6 @@
 """uvicorn, as this platform runs it."""
 
-import math
+import contextlib
 import resource
 
 import uvicorn
@@ -8,6 +8,7 @@ import uvicorn
 from ai_platform import failpoints
 from ai_platform.access.exposure import require_protected
 from ai_platform.api.app import create
+from ai_platform.api.draining import DrainingServer, Life
 from ai_platform.api.protocol import bounded
 from ai_platform.settings import Settings
 from ai_platform.telemetry import configure_logging
@@ -17,7 +18,7 @@ OTHER_FILES = 512
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM; open requests then have `api.drain_seconds` to finish.
+    """Serve until SIGTERM or SIGINT; `DrainingServer` says how it ends.
 
     Raises:
         InvalidSettings: without authentication, it would answer to other machines.
@@ -26,7 +27,8 @@ def run(settings: Settings) -> None:
     configure_logging(settings.log, "api")
     failpoints.configure(settings.failpoints_dir)
     _allow_files(settings.limits.connections + OTHER_FILES)
-    uvicorn.Server(configuration(settings)).run()
+    with contextlib.suppress(KeyboardInterrupt):
+        server(settings).run()
 
 
 def _allow_files(wanted: int) -> None:
@@ -37,20 +39,25 @@ def _allow_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def configuration(settings: Settings) -> uvicorn.Config:
-    """The server's configuration, with the application in it."""
+def server(settings: Settings) -> DrainingServer:
+    """The server of one process, with the application in it."""
+    life = Life()
+    return DrainingServer(configuration(settings, life), life, settings.api)
+
+
+def configuration(settings: Settings, life: Life) -> uvicorn.Config:
+    """Uvicorn's configuration, with the application in it."""
     return uvicorn.Config(
-        create(settings),
+        create(settings, life),
         host=settings.api.host,
         port=settings.api.port,
         loop="uvloop",
-        http=bounded(settings.limits),
+        http=bounded(settings.limits, life),
         ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=bool(settings.api.trusted_proxies),
         forwarded_allow_ips=settings.api.trusted_proxies,
-        timeout_graceful_shutdown=math.ceil(settings.api.drain_seconds),
         lifespan="on",
     )

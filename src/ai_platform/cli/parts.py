@@ -25,6 +25,8 @@ def api(
 ) -> None:
     """Run the HTTP service alone."""
     _compute_with_one_thread_a_call()
+    # A shell that starts `up` in the background has SIGINT ignored, by which `up` ends this.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from ai_platform.api.server import run
 
     settings = settings_for(data_dir)
