@@ -51,6 +51,9 @@ class ApiSettings(_Group):
     predictions_waiting: int = Field(
         256, ge=1, description="predictions that may wait for a thread in one process; beyond it 503 is answered"
     )
+    processes: int = Field(
+        1, ge=1, le=256, description="processes that answer on the one port, each with its own loaded models"
+    )
     drain_seconds: Seconds = Field(
         5.0, description="seconds that open requests, and idle connections for a last one, have after SIGTERM"
     )

@@ -36,6 +36,7 @@ def environment(settings: Settings, database_url: str | None, redis_url: str | N
             variables[f"{PREFIX}{name}_URL"] = url
     variables[f"{PREFIX}DATA_DIR"] = str(settings.data_dir)
     variables[f"{PREFIX}API__PORT"] = str(settings.api.port)
+    variables[f"{PREFIX}API__PROCESSES"] = str(settings.api.processes)
     variables[f"{PREFIX}AUTH"] = settings.auth
     variables["PYTHONUNBUFFERED"] = "1"
     return variables
