@@ -126,7 +126,10 @@ def require_single_thread() -> None:
     tasks = Path("/proc/self/task")
     threads = len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
     if threads > 1:
-        raise StackError(f"several API processes cannot be started beside {threads - 1} threads of the parent")
+        raise StackError(
+            f"several API processes cannot be started beside {threads - 1} threads; numerical libraries start them "
+            "when OMP_NUM_THREADS, OPENBLAS_NUM_THREADS or MKL_NUM_THREADS ask for more than one"
+        )
     gc.collect()
     gc.freeze()  # so that collections in the children do not write to the pages that they share
 

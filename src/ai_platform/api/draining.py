@@ -63,7 +63,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._life = life
         self._settings = settings
-        self._tell: Callable[[Word], None] = tell or (lambda _: None)
+        self.tell: Callable[[Word], None] = tell or (lambda _: None)
         self._asked: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -75,18 +75,19 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, and then accept."""
         await super().startup(sockets)
-        self._tell("serving")
+        self.tell("serving")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # the servers hold them
         """Answer what is under way, accept nothing more, and end when no connection is left or the time is up."""
         self._life.ending = True
-        self._tell("draining")
+        self.tell("draining")
         for connection in self._connections():
             connection.shutdown()
         if self._asked == signal.SIGTERM and self._settings.unready_seconds:
             await self._wait(lambda: False, self._settings.unready_seconds)
         for server in self.servers:
             server.close()
+        await asyncio.sleep(LOOK_SECONDS)  # for connections that were accepted just now to begin
         await self._drain()
         for task in self.server_state.tasks:
             task.cancel(msg="the time to drain is over")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from ai_platform.api.children import Child, Place, Post, fork, require_single_thread
 from ai_platform.api.shared_metrics import leave_slot
+from ai_platform.api.sharing import Counts
 from ai_platform.errors import StackError
 from ai_platform.telemetry import API_PROCESS_STARTS, logger
 
@@ -21,6 +22,7 @@ log = logger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 LONGEST_WAIT = 5.0
+SLOTS_A_PROCESS = 4
 # For the application to let go of what it holds, after its connections have ended.
 CLOSE_SECONDS = 5.0
 
@@ -37,9 +39,13 @@ class Parent:
 
     Attributes:
         ended_by: the signal that asked for the end.
+        counts: the connections of each, shared with them.
     """
 
     def __init__(self, processes: int, drain_seconds: float) -> None:
+        # A rolling restart has a process and its successor at a time, and more may be draining by order from outside.
+        self._slots = SLOTS_A_PROCESS * processes
+        self.counts = Counts(self._slots)
         self.ended_by: int | None = None
         self._posts = [Post(number) for number in range(processes)]
         self._children: list[Child] = []
@@ -106,7 +112,10 @@ class Parent:
 
     def _start(self, post: Post, replaces: Child | None = None) -> Place | None:
         taken = {child.slot for child in self._children}
-        slot = next(number for number in range(len(taken) + 1) if number not in taken)
+        slot = next((number for number in range(self._slots) if number not in taken), None)
+        if slot is None:
+            post.start_at = time.monotonic() + 1.0
+            return None
         successor = any(child.state == "serving" for child in self._children)
         try:
             born = fork(post, slot, successor=successor, replaces=replaces)
@@ -177,6 +186,7 @@ class Parent:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(child.pipe)
             os.close(child.pipe)
+            self.counts.clear(child.slot)
             leave_slot(child.slot)
             if child.stays and self.ended_by is None:
                 self._note_death(child, os.waitstatus_to_exitcode(status))

@@ -15,6 +15,7 @@ from ai_platform.api.listening import listen
 from ai_platform.api.parent import Parent
 from ai_platform.api.protocol import bounded
 from ai_platform.api.shared_metrics import take_slot, unshare
+from ai_platform.api.sharing import SharingServer
 from ai_platform.settings import Settings
 from ai_platform.telemetry import API_PROCESSES, configure_logging, logger
 
@@ -68,7 +69,7 @@ def _run_several(settings: Settings) -> None:
         return
     take_slot(place.slot)
     life.successor = place.successor
-    child = DrainingServer(shared, life, api, lambda word: _tell(place, word))
+    child = SharingServer(shared, life, api, lambda word: _tell(place, word), parent.counts, place.slot)
     for order in ORDERS:
         signal.signal(order, child.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
