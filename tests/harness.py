@@ -227,12 +227,12 @@ class Platform:
 
     def stop(self) -> None:
         failures = []
+        self.client.close()  # an idle connection is given time to send once more
         for name, part in self.parts.items():
             try:
                 part.stop()
             except subprocess.TimeoutExpired:
                 failures.append(name)
-        self.client.close()
         assert not failures, f"not stopped within 15 s: {failures}"
         self.require_that_no_secret_was_logged()
 

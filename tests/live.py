@@ -5,9 +5,8 @@ import threading
 from collections.abc import Iterator
 
 import httpx
-import uvicorn
 
-from ai_platform.api.server import configuration
+from ai_platform.api.server import server as api_server
 from ai_platform.settings import Settings
 from harness import eventually, free_port
 
@@ -16,9 +15,8 @@ from harness import eventually, free_port
 def live(settings: Settings, *, timeout_keep_alive: int = 5) -> Iterator[str]:
     """Serve with these settings on a free port until the end; gives the base URL once the model is loaded."""
     api = settings.api.model_copy(update={"port": free_port()})
-    configured = configuration(settings.model_copy(update={"api": api}))
-    configured.timeout_keep_alive = timeout_keep_alive
-    server = uvicorn.Server(configured)
+    server = api_server(settings.model_copy(update={"api": api}))
+    server.config.timeout_keep_alive = timeout_keep_alive
     thread = threading.Thread(target=server.run, name="live API")
     thread.start()
     url = f"http://127.0.0.1:{api.port}"

@@ -51,7 +51,18 @@ class ApiSettings(_Group):
     predictions_waiting: int = Field(
         256, ge=1, description="predictions that may wait for a thread in one process; beyond it 503 is answered"
     )
-    drain_seconds: Seconds = Field(5.0, description="seconds that open requests have to finish after SIGTERM")
+    processes: int = Field(
+        1, ge=1, le=256, description="processes that answer on the one port, each with its own loaded models"
+    )
+    drain_seconds: Seconds = Field(
+        5.0, description="seconds that open requests, and idle connections for a last one, have after SIGTERM"
+    )
+    unready_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="seconds after SIGTERM in which it still accepts but is not ready, so that a load balancer sees it",
+    )
     trusted_proxies: list[str] = Field(
         [], description="addresses or networks whose X-Forwarded-For is believed (JSON list); none by default"
     )

@@ -13,6 +13,9 @@ from ai_platform.settings import LogSettings
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
+# How a gauge's values of several processes on one port become one: `multiprocess_mode`. `live` modes forget a process
+# with its death, `mostrecent` is for what any of them reads of the same place.
+
 # From 100 µs, what a small model costs, to 10 s, beyond which a client has usually left.
 LATENCY_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -29,19 +32,30 @@ PREDICTION_SECONDS = Histogram(
     "aip_prediction_seconds", "Seconds in the model for one call.", ["model", "version"], buckets=LATENCY_BUCKETS
 )
 MODEL_LOADS = Counter("aip_model_loads", "Versions loaded or refused, by model and outcome.", ["model", "outcome"])
-LOADED_BYTES = Gauge("aip_loaded_models_bytes", "Bytes of the models in memory, as their files are large.")
+LOADED_BYTES = Gauge(
+    "aip_loaded_models_bytes",
+    "Bytes of the models in memory, as their files are large.",
+    multiprocess_mode="livesum",
+)
 CACHE = Counter("aip_cache", "Cache look-ups by outcome (hit, miss, bypass, error).", ["outcome"])
 JOBS_ACCEPTED = Counter("aip_jobs_accepted", "Jobs answered with 202.")
 ACCEPT_GROUP = Histogram(
     "aip_accept_group_size", "Jobs that shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
 BELLS = Counter("aip_bells", "Bells by outcome (rung, failed, dropped).", ["outcome"])
-JOBS = Gauge("aip_jobs", "Jobs that PostgreSQL holds, by state.", ["state"])
-QUEUE_AGE = Gauge("aip_queue_oldest_seconds", "Age in seconds of the oldest queued job; 0 when none waits.")
-BROKEN = Gauge(
-    "aip_invariant_broken_rows", "Rows that break an invariant, counted up to 10, by invariant.", ["invariant"]
+JOBS = Gauge("aip_jobs", "Jobs that PostgreSQL holds, by state.", ["state"], multiprocess_mode="mostrecent")
+QUEUE_AGE = Gauge(
+    "aip_queue_oldest_seconds",
+    "Age in seconds of the oldest queued job; 0 when none waits.",
+    multiprocess_mode="mostrecent",
 )
-WORKERS = Gauge("aip_workers", "Worker processes that have beaten within the lease.")
+BROKEN = Gauge(
+    "aip_invariant_broken_rows",
+    "Rows that break an invariant, counted up to 10, by invariant.",
+    ["invariant"],
+    multiprocess_mode="mostrecent",
+)
+WORKERS = Gauge("aip_workers", "Worker processes that have beaten within the lease.", multiprocess_mode="mostrecent")
 AUTHENTICATION_FAILURES = Counter(
     "aip_authentication_failures",
     "Requests without a valid key, by reason (missing, malformed, unknown, expired, revoked, ambiguous, in_url).",
@@ -50,9 +64,17 @@ AUTHENTICATION_FAILURES = Counter(
 FORBIDDEN = Counter("aip_forbidden", "Requests whose key does not give the right, by the scope needed.", ["scope"])
 RATE_LIMITED = Counter("aip_rate_limited", "Requests refused by a rate limit, by whose (key, address).", ["by"])
 LIMITER_DEGRADED = Gauge(
-    "aip_limiter_degraded", "1 while Redis is away and each process keeps to its share of the limits, else 0."
+    "aip_limiter_degraded",
+    "1 while Redis is away and each process keeps to its share of the limits, else 0.",
+    multiprocess_mode="livemax",
 )
 AUDIT_DROPPED = Counter("aip_audit_dropped", "Refusals that were not written to the audit log: too many at once.")
+API_PROCESSES = Gauge("aip_api_processes", "API processes that serve on this port.", multiprocess_mode="livesum")
+API_PROCESS_STARTS = Counter(
+    "aip_api_process_starts",
+    "API processes that a parent has started, by why (first, died, replaced).",
+    ["why"],
+)
 LOOP_FAILURES = Counter("aip_loop_failures", "Rounds of a background loop that raised, by loop.", ["loop"])
 
 

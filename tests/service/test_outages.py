@@ -116,6 +116,7 @@ def test_health_tells_that_no_worker_is_there_and_predictions_go_on(settings: Se
 def test_an_api_that_is_told_to_stop_finishes_what_it_has_begun(settings: Settings) -> None:
     with Platform.running(settings, "api") as platform:
         job_id = platform.accept()
+        platform.client.close()
         with httpx.stream("GET", f"{platform.url}/jobs/{job_id}", params={"wait": 2}, timeout=10) as answer:
             platform.parts["api"].process.terminate()
             assert answer.status_code == 200

@@ -1,5 +1,7 @@
 """Synchronous predictions over a real socket."""
 
+import uuid
+
 import pytest
 
 from ai_platform.training.iris import EXAMPLE

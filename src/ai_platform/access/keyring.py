@@ -86,8 +86,12 @@ class Keyring:
         Raises:
             KeysUnavailable: the keys were never read, or not for `access.stale_seconds`.
         """
-        if time.monotonic() > self._usable_until:
+        if not self.is_fresh():
             raise KeysUnavailable("keys cannot be checked now: the database that holds them does not answer")
+
+    def is_fresh(self) -> bool:
+        """Whether keys can be judged."""
+        return time.monotonic() <= self._usable_until
 
     def authenticate(self, text: bytes | None) -> Principal:
         """Whose key this is; from memory alone, in a few microseconds.

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from ai_platform import __version__
 from ai_platform.api import audit, docs, jobs, keys, metrics, models, status
 from ai_platform.api.cors import CrossOrigin
+from ai_platform.api.draining import Life
 from ai_platform.api.envelope import App, Envelope
 from ai_platform.api.express import Express
 from ai_platform.api.hosts import Hosts
@@ -39,9 +40,16 @@ class Application:
     routes: FastAPI
 
 
-def create(settings: Settings) -> Application:
-    """The application; its services start with its lifespan."""
+def create(settings: Settings, life: Life | None = None) -> Application:
+    """The application; its services start with its lifespan.
+
+    Args:
+        settings: the platform's settings.
+        life: of the process, where it has a server of its own.
+    """
     behind = routes(settings)
+    if life is not None:
+        behind.state.life = life
     lane = PredictionLane(behind, settings)
     behind.state.lane = lane
     hosts = Hosts(settings)
@@ -57,6 +65,7 @@ def routes(settings: Settings) -> FastAPI:
         title="AI Platform", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan
     )
     app.state.settings = settings
+    app.state.life = Life()
     for room in ROOMS:
         app.include_router(room.router, dependencies=[Depends(_authorize)])
     app.router.redirect_slashes = False
@@ -72,6 +81,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.services = services
     app.state.lane.services = services
     await services.start()
+    if app.state.life.successor:
+        await services.until_able(lambda: app.state.life.ending)
     try:
         yield
     finally:

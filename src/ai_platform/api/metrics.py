@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from ai_platform.api.services import Services
+from ai_platform.api.shared_metrics import exposition
 from ai_platform.jobs import statements
 from ai_platform.jobs.invariants import INVARIANTS, broken
 from ai_platform.settings import Settings
@@ -26,14 +27,14 @@ STATES = ("queued", "running", "succeeded", "failed", "cancelled", "expired")
 
 @router.get("/metrics", summary="Metrics for Prometheus")
 async def metrics(request: Request) -> Response:
-    """All metrics of this process, and those of the queue."""
+    """All metrics of this process or, where several share a port, of all of them, and those of the queue."""
     services: Services = request.app.state.services
     if _due(request, "queue_read_at", FRESH_SECONDS):
         await _read_queue(services)
     if _due(request, "invariants_read_at", INVARIANTS_SECONDS):
         await _read_invariants(services)
     flush_tallies()
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _due(request: Request, what: str, seconds: float) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from ai_platform.api.draining import Life
 from ai_platform.api.express import Express
 from ai_platform.api.head import Head
 from ai_platform.api.lane import Begun, Target
@@ -45,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
     limits: LimitSettings
     unsuspicious: int
     express: Express
+    life: Life
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The caller has connected; if there is room, it has `limits.header_seconds` to say what it wants."""
@@ -168,6 +170,16 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self.transport.close()
 
+    def shutdown(self) -> None:
+        """The process drains: if no answer has begun, the present one says that it is the last."""
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def close_if_idle(self) -> None:
+        """Close it, unless a request is being received or answered."""
+        if self._silent or (self._stage is _Stage.NOTHING and not self._answers()):
+            self.transport.close()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words, and in plain text
         """What came is no HTTP, or a callback above raised."""
         self._refuse(MalformedRequest("the request line, a header or the length of the body cannot be read"))
@@ -181,7 +193,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _is_free(self) -> bool:
         """Whether a whole answer can be written at once, and the connection stays open after it."""
-        if self._answers() or self.flow.write_paused:
+        if self._answers() or self.flow.write_paused or self.life.ending:
             return False
         return self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
 
@@ -204,6 +216,8 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.scope["headers"] = headers
         super().on_headers_complete()
+        if self.life.ending:
+            self.cycle.keep_alive = False
 
     def _check_head(self) -> None:
         if len(self.url) > self.limits.url_bytes:
@@ -309,7 +323,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_asgi_task(self.cycle, self.app)
 
 
-def bounded(limits: LimitSettings, express: Express) -> type[BoundedProtocol]:
-    """The protocol class of a server with these limits, whose prediction requests may go through that door."""
-    own = {"limits": limits, "unsuspicious": min(limits.url_bytes, limits.header_bytes), "express": express}
+def bounded(limits: LimitSettings, express: Express, life: Life) -> type[BoundedProtocol]:
+    """The protocol class of a process with these limits, whose prediction requests may go through that door."""
+    unsuspicious = min(limits.url_bytes, limits.header_bytes)
+    own = {"limits": limits, "unsuspicious": unsuspicious, "express": express, "life": life}
     return type("BoundedProtocol", (BoundedProtocol,), own)

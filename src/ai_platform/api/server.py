@@ -1,32 +1,88 @@
-"""uvicorn, as this platform runs it."""
+"""uvicorn, as this platform runs it: one process, or several on one port."""
 
-import math
+import contextlib
 import resource
+import signal
 
 import uvicorn
 
 from ai_platform import failpoints
 from ai_platform.access.exposure import require_protected
 from ai_platform.api.app import create
+from ai_platform.api.children import ORDERS, Place
+from ai_platform.api.draining import DrainingServer, Life, Word
+from ai_platform.api.listening import listen
+from ai_platform.api.parent import Parent
 from ai_platform.api.protocol import bounded
+from ai_platform.api.shared_metrics import take_slot, unshare
+from ai_platform.api.sharing import SharingServer
 from ai_platform.settings import Settings
-from ai_platform.telemetry import configure_logging
+from ai_platform.telemetry import API_PROCESSES, configure_logging, logger
+
+log = logger(__name__)
 
 # Connections to PostgreSQL and Redis, libraries, logs, model files.
 OTHER_FILES = 512
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM; open requests then have `api.drain_seconds` to finish.
+    """Serve until SIGTERM or SIGINT; `DrainingServer` says how a process ends, and `Parent` how several are kept.
 
     Raises:
         InvalidSettings: without authentication, it would answer to other machines.
+        StackError: several processes cannot be started, or not on that address.
     """
     require_protected(settings)
     configure_logging(settings.log, "api")
     failpoints.configure(settings.failpoints_dir)
     _allow_files(settings.limits.connections + OTHER_FILES)
-    uvicorn.Server(configuration(settings)).run()
+    with contextlib.suppress(KeyboardInterrupt):
+        if settings.api.processes == 1:
+            server(settings).run()
+        else:
+            _run_several(settings)
+
+
+def server(settings: Settings) -> DrainingServer:
+    """The server of a process that is alone on its port, with the application in it."""
+    life = Life()
+    return DrainingServer(configuration(settings, life), life, settings.api, _show)
+
+
+def _run_several(settings: Settings) -> None:
+    api = settings.api
+    life = Life()
+    parent = Parent(api.processes, api.unready_seconds + api.drain_seconds)
+    place = None
+    try:
+        sockets = listen(api.host, api.port)
+        log.info("listening", addresses=[made.getsockname()[:2] for made in sockets], processes=api.processes)
+        shared = configuration(settings, life)
+        shared.load()
+        place = parent.run()
+    finally:
+        if place is None:
+            unshare()
+    if place is None:
+        assert parent.ended_by is not None
+        signal.raise_signal(parent.ended_by)
+        return
+    take_slot(place.slot)
+    life.successor = place.successor
+    child = SharingServer(shared, life, api, lambda word: _tell(place, word), parent.counts, place.slot)
+    for order in ORDERS:
+        signal.signal(order, child.handle_exit)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
+    child.run(sockets)
+
+
+def _tell(place: Place, word: Word) -> None:
+    _show(word)
+    place.tell(word)
+
+
+def _show(word: Word) -> None:
+    API_PROCESSES.set(1 if word == "serving" else 0)
 
 
 def _allow_files(wanted: int) -> None:
@@ -37,21 +93,20 @@ def _allow_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def configuration(settings: Settings) -> uvicorn.Config:
-    """The server's configuration, with the application in it."""
-    application = create(settings)
+def configuration(settings: Settings, life: Life) -> uvicorn.Config:
+    """Uvicorn's configuration, with the application in it."""
+    application = create(settings, life)
     return uvicorn.Config(
         application.app,
         host=settings.api.host,
         port=settings.api.port,
         loop="uvloop",
-        http=bounded(settings.limits, application.express),
+        http=bounded(settings.limits, application.express, life),
         ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=bool(settings.api.trusted_proxies),
         forwarded_allow_ips=settings.api.trusted_proxies,
-        timeout_graceful_shutdown=math.ceil(settings.api.drain_seconds),
         lifespan="on",
     )

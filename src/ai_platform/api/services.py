@@ -1,10 +1,15 @@
 """What an API process holds for as long as it lives, started and stopped in order."""
 
+import asyncio
+import contextlib
+from collections.abc import Callable
+
 import redis.asyncio
 from psycopg_pool import AsyncConnectionPool
 
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.limiter import Limiter
+from ai_platform.api.counting import Counting
 from ai_platform.api.gate import Gate
 from ai_platform.jobs.acceptance import JobAcceptance
 from ai_platform.jobs.backlog import Backlog
@@ -16,6 +21,8 @@ from ai_platform.predictions.service import PredictionService
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import AsyncBoundedConnection, async_pool
 from ai_platform.storage.redis import async_client
+
+LOOK_SECONDS = 0.02
 
 
 class Services:
@@ -39,7 +46,7 @@ class Services:
         self.keyring = Keyring(settings) if settings.auth == "on" else None
         self.limiter = Limiter(settings, async_client)
         self.gate = Gate(self.keyring, self.limiter)
-        self.draining = False
+        self.counting = Counting()
 
     async def start(self) -> None:
         """Start everything; none of it waits for PostgreSQL or Redis to be there."""
@@ -47,21 +54,32 @@ class Services:
         if self.keyring is not None:
             self.keyring.start()
         self.limiter.start()
+        self.counting.start()
         self.directory.start()
         self.predictions.start()
         self.backlog.start()
         self.acceptance.start()
         self.watcher.start()
 
+    async def until_able(self, given_up: Callable[[], bool]) -> None:
+        """Wait until this process can do what the others of its port do, at most `models.load_seconds`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.models.load_seconds):
+                while not (self._is_able() or given_up()):  # noqa: ASYNC110  # threads bring it about
+                    await asyncio.sleep(LOOK_SECONDS)
+
+    def _is_able(self) -> bool:
+        return self.directory.is_complete and (self.keyring is None or self.keyring.is_fresh())
+
     async def close(self) -> None:
         """Stop in the reverse order."""
-        self.draining = True
         await self.watcher.close()
         await self.acceptance.close()
         await self.backlog.close()
         self.doorbell.close()
         await self.predictions.close()
         self.directory.stop()
+        await self.counting.close()
         await self.limiter.close()
         if self.keyring is not None:
             self.keyring.stop()

@@ -72,7 +72,7 @@ async def ready(request: Request) -> Response:
         KeysUnavailable: it can ask nobody for a key.
     """
     services: Services = request.app.state.services
-    if services.draining:
+    if request.app.state.life.ending:
         raise ModelNotReady("the server is stopping")
     services.directory.current(services.settings.models.default)
     if services.keyring is not None:

@@ -21,15 +21,24 @@ console = Console(highlight=False)
 def api(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    api_processes: Annotated[
+        int | None, typer.Option(help="Processes on that port, each with its own models.", min=1, max=256)
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run the HTTP service alone."""
     _compute_with_one_thread_a_call()
+    # A shell that starts `up` in the background has SIGINT ignored, by which `up` ends this.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings = settings_for(data_dir)
+    given = {"port": port, "host": host, "processes": api_processes}
+    changed = settings.api.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if changed.processes > 1:
+        from ai_platform.api.shared_metrics import share
+
+        share()  # before anything below makes its metrics
     from ai_platform.api.server import run
 
-    settings = settings_for(data_dir)
-    given = {"port": port, "host": host}
-    changed = settings.api.model_copy(update={name: value for name, value in given.items() if value is not None})
     run(settings.model_copy(update={"api": changed}))
 
 

@@ -16,6 +16,14 @@ def up(
     port: Annotated[
         int | None, typer.Option(help="Port of the API on loopback; AI_PLATFORM_API__PORT, or 8000.", min=1, max=65_535)
     ] = None,
+    api_processes: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes of the API on that port, each with its own models; AI_PLATFORM_API__PROCESSES, or 1.",
+            min=1,
+            max=256,
+        ),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of everything it keeps; AI_PLATFORM_DATA_DIR, or ./.ai-platform.")
     ] = None,
@@ -30,6 +38,6 @@ def up(
     settings = configuration.load(**({} if data_dir is None else {"data_dir": data_dir}))
     if "auth" not in settings.model_fields_set:  # a trial on this machine; told otherwise, it asks for keys
         settings = settings.model_copy(update={"auth": "off"})
-    if port is not None:
-        settings = settings.model_copy(update={"api": settings.api.model_copy(update={"port": port})})
+    given = {name: value for name, value in (("port", port), ("processes", api_processes)) if value is not None}
+    settings = settings.model_copy(update={"api": settings.api.model_copy(update=given)})
     run_stack(settings, Output(sys.stdout.fileno(), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))

@@ -3,8 +3,10 @@
 import http.client
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ def environment(settings: Settings, database_url: str | None, redis_url: str | N
             variables[f"{PREFIX}{name}_URL"] = url
     variables[f"{PREFIX}DATA_DIR"] = str(settings.data_dir)
     variables[f"{PREFIX}API__PORT"] = str(settings.api.port)
+    variables[f"{PREFIX}API__PROCESSES"] = str(settings.api.processes)
     variables[f"{PREFIX}AUTH"] = settings.auth
     variables["PYTHONUNBUFFERED"] = "1"
     return variables
@@ -45,8 +48,9 @@ def migrate(variables: Mapping[str, str]) -> Program:
 
 
 def api(variables: Mapping[str, str], settings: Settings) -> Program:
-    """The HTTP face; ready when it says so."""
-    return _part("api", ["api"], variables, lambda _: _get(settings, "/health/ready") is not None, api_url(settings))
+    """The HTTP face; ready when it says so. It ends by SIGINT, which does not wait long for idle connections."""
+    program = _part("api", ["api"], variables, lambda _: _get(settings, "/health/ready") is not None, api_url(settings))
+    return replace(program, stop_signal=signal.SIGINT)
 
 
 def worker(variables: Mapping[str, str], settings: Settings) -> Program:

@@ -77,7 +77,7 @@ def spawn(program: Program, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         extra_groups=None if account is None else (),
         umask=_UMASK,
         # After the change of user, which would undo it; nothing here runs a second thread, so the fork is safe.
-        preexec_fn=_ending_with(os.getpid(), program.stop_signal),  # noqa: PLW1509
+        preexec_fn=ending_with(os.getpid(), program.stop_signal),  # noqa: PLW1509
     )
 
 
@@ -100,7 +100,7 @@ def _prctl() -> Callable[..., int] | None:
 _PRCTL = _prctl()
 
 
-def _ending_with(parent: int, number: int) -> Callable[[], None] | None:
+def ending_with(parent: int, number: int) -> Callable[[], None] | None:
     """See prctl(2): the child asks for a signal at its parent's death, then looks whether that has happened already."""
     prctl = _PRCTL
     if prctl is None:

@@ -52,6 +52,10 @@ class ModelDirectory:
     Args:
         settings: the platform's settings.
         name: of the process, for `pg_stat_activity`.
+
+    Attributes:
+        is_complete: whether all that the aliases named was looked at once, and loaded if it could be.
+        on_change: called with each version that is taken up.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -62,6 +66,7 @@ class ModelDirectory:
         self._refused: dict[VersionKey, float] = {}
         self._known: frozenset[AliasKey] = frozenset()
         self._looked = False
+        self.is_complete = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh_for_ever, name="model-directory", daemon=True)
         self.on_change: list[Callable[[PreparedModel], None]] = []
@@ -136,6 +141,7 @@ class ModelDirectory:
             self._routes = {key: route for key, route in self._routes.items() if key in self._known}
         self._name_what_is_needed(aliases)
         self._source.drop_deleted()
+        self.is_complete = True
 
     def _take_up(self, alias: Alias) -> None:
         prepared: dict[int, PreparedModel] = {}

@@ -1,0 +1,43 @@
+"""The sockets on which several processes accept: bound once, and kept open for as long as their parent lives.
+
+A connection that arrives while one process ends or begins waits in the backlog until another takes it.
+"""
+
+import contextlib
+import socket
+
+from ai_platform.errors import StackError
+
+# The kernel takes the smaller of this and net.core.somaxconn.
+BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets for every address of a host, IPv4 and IPv6, that accept already.
+
+    Raises:
+        StackError: one of them cannot be had.
+    """
+    with contextlib.ExitStack() as opened:
+        try:
+            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            sockets = [opened.enter_context(_bound(family, address)) for family, *_, address in dict.fromkeys(found)]
+        except OSError as error:
+            raise StackError(f"the API cannot listen on {host}, port {port}: {error.strerror}") from None
+        opened.pop_all()
+    return sockets
+
+
+def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+        made.listen(BACKLOG)
+        made.settimeout(0)
+    except OSError:
+        made.close()
+        raise
+    return made
