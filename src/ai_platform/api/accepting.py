@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from ai_platform.access.principal import Principal
+from ai_platform.api.deadline import timeout_of
 from ai_platform.api.envelope import Scope, Send
 from ai_platform.api.gate import charge
 from ai_platform.api.parameters import seconds_of
@@ -68,7 +69,8 @@ async def accept(
         PlatformError: any fact that the problem table knows.
     """
     principal: Principal = scope["aip_principal"]
-    expires_in = _expires_in(scope, services.settings.jobs.longest_lifetime_seconds)
+    lifetimes = (_expires_in(scope, services.settings.jobs.longest_lifetime_seconds), timeout_of(scope))
+    expires_in = min((seconds for seconds in lifetimes if seconds is not None), default=None)
     instances = prepared.decoder.decode(body)
     charge(scope, len(instances.rows))
     accepted = await services.acceptance.accept(

@@ -6,6 +6,7 @@ from functools import partial
 
 from ai_platform.api.accepting import accept, idempotency_key_of, preference_of, send_json
 from ai_platform.api.body import read_json_body
+from ai_platform.api.deadline import deadline_of
 from ai_platform.api.envelope import App, Receive, Scope, Send
 from ai_platform.api.gate import charge, require_model
 from ai_platform.api.services import Services
@@ -71,8 +72,9 @@ class PredictionLane:
             raise MethodNotAllowed("POST")
         principal = gate.authorize(scope, target.route)
         require_model(principal, target.model or self._settings.models.default)
+        deadline = deadline_of(scope)
         body = await read_json_body(scope, receive, self._settings)
-        prepared = await self._resolve(target, scope)
+        prepared = await self._resolve(target, scope, deadline)
         preference = preference_of(scope["headers"])
         if target.later or preference.respond_async:
             await accept(
@@ -81,14 +83,16 @@ class PredictionLane:
             )  # fmt: skip
             return
         idempotency_key_of(scope["headers"])  # of no use here, but one that is malformed was meant for something
-        answered = await self.services.predictions.predict(prepared, body, partial(charge, scope))
+        answered = await self.services.predictions.predict(
+            prepared, body, partial(charge, scope), deadline, scope.get("aip_gone")
+        )
         await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
 
-    async def _resolve(self, target: _Target, scope: Scope) -> PreparedModel:
+    async def _resolve(self, target: _Target, scope: Scope, deadline: float | None) -> PreparedModel:
         predictions = self.services.predictions
         if target.version is not None:
             assert target.model is not None
-            return await predictions.pinned(target.model, target.version)
+            return await predictions.pinned(target.model, target.version, deadline)
         caller = None
         for name, value in scope["headers"]:
             if name == self._affinity:

@@ -84,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         if self._fed + self._chunk > self.unsuspicious or len(self.headers) > MAX_HEADERS:
             self._check_head()
+        self.scope["aip_gone"] = self.transport.is_closing  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         self._stage, self._fed = _Stage.BODY, 0
 

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from ai_platform.errors import ModelNotFound, ModelNotReady, PlatformError
 from ai_platform.models.aliases import PRODUCTION, Alias, Target, choose, draw_for
 from ai_platform.models.announcements import Announcements
+from ai_platform.predictions.calls import VersionKey
+from ai_platform.predictions.compute import Computing
 from ai_platform.predictions.prepared import PreparedModel
-from ai_platform.predictions.versions import VersionKey, VersionSource
+from ai_platform.predictions.versions import VersionSource
 from ai_platform.settings import Settings
 from ai_platform.telemetry import LOOP_FAILURES, logger
 
@@ -52,10 +54,11 @@ class ModelDirectory:
     Args:
         settings: the platform's settings.
         name: of the process, for `pg_stat_activity`.
+        computing: where synchronous predictions are computed; None in a process that answers none.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._source = VersionSource(settings, name)
+    def __init__(self, settings: Settings, name: str, computing: Computing | None = None) -> None:
+        self._source = VersionSource(settings, name, computing)
         self._refresh_seconds = settings.models.refresh_seconds
         self._announcements = Announcements(settings)
         self._routes: dict[AliasKey, _Route] = {}
