@@ -199,6 +199,24 @@ class ModelFailed(PlatformError):
     code = "model_error"
 
 
+class ModelTooSlow(PlatformError):
+    """The model did not answer within the time limit of one call; the process that computed it was ended."""
+
+    code = "model_too_slow"
+
+
+class DeadlineExceeded(PlatformError):
+    """The time that the caller gave the request (`X-Request-Timeout-Ms`) is over, or cannot be kept."""
+
+    code = "deadline_exceeded"
+
+
+class CallerLeft(PlatformError):
+    """The caller closed the connection before its prediction was begun; nobody reads this answer."""
+
+    code = "caller_left"
+
+
 class ArtifactRefused(PlatformError):
     """An artifact's bytes, manifest or signature are not what a trusted key signed; nothing of it was executed."""
 

@@ -49,7 +49,19 @@ class ApiSettings(_Group):
         2.0, description="longest wait, in seconds, for PostgreSQL to commit an accepted job before 503 is answered"
     )
     predictions_waiting: int = Field(
-        256, ge=1, description="predictions that may wait for a thread in one process; beyond it 503 is answered"
+        256, ge=1, description="predictions of one version that may wait for a slot in one process; more get 503"
+    )
+    wait_ms: float = Field(
+        50.0,
+        ge=0,
+        le=10_000,
+        description="expected wait for a slot in ms that is always allowed; costly models may wait for several calls",
+    )
+    batch_rows: int = Field(
+        256, ge=1, le=4_096, description="most rows that waiting requests of a model that gains by it share; 1 for none"
+    )
+    compute_processes: int = Field(
+        0, ge=0, le=256, description="processes that compute models which hold Python's lock; 0 for one a core"
     )
     processes: int = Field(
         1, ge=1, le=256, description="processes that answer on the one port, each with its own loaded models"

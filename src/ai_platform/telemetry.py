@@ -31,6 +31,32 @@ PREDICTIONS = Counter("aip_predictions", "Rows predicted, by model, version and 
 PREDICTION_SECONDS = Histogram(
     "aip_prediction_seconds", "Seconds in the model for one call.", ["model", "version"], buckets=LATENCY_BUCKETS
 )
+PREDICTIONS_WAITING = Gauge(
+    "aip_predictions_waiting", "Synchronous predictions that wait for a slot, by place.", ["place"]
+)
+PREDICTIONS_REFUSED = Counter(
+    "aip_predictions_refused",
+    "Synchronous predictions refused before they waited, by model and reason (full, wait, deadline).",
+    ["model", "reason"],
+)
+PREDICTIONS_ABANDONED = Counter(
+    "aip_predictions_abandoned",
+    "Synchronous predictions that nobody waits for any more, by model and reason: not begun when the deadline passed "
+    "(deadline), the caller had left (left) or the wait was too long (wait); or computed in vain (late).",
+    ["model", "reason"],
+)
+MICRO_BATCH = Histogram(
+    "aip_micro_batch_requests",
+    "Requests that shared one call of a model, of those that left a queue, by model.",
+    ["model"],
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
+COMPUTE_PROCESSES = Gauge("aip_compute_processes", "Compute processes of this API process that are ready.")
+COMPUTE_DEATHS = Counter(
+    "aip_compute_process_deaths",
+    "Compute processes that ended, by reason (died, too_slow, not_started).",
+    ["reason"],
+)
 MODEL_LOADS = Counter("aip_model_loads", "Versions loaded or refused, by model and outcome.", ["model", "outcome"])
 LOADED_BYTES = Gauge(
     "aip_loaded_models_bytes",

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from ai_platform.api.deadline import timeout_of
 from ai_platform.api.envelope import Send
 from ai_platform.api.gate import charge
 from ai_platform.api.head import Head, Headers
@@ -66,7 +67,8 @@ async def accept(
         PlatformError: any fact that the problem table knows.
     """
     principal = head.principal
-    expires_in = _expires_in(head, services.settings.jobs.longest_lifetime_seconds)
+    lifetimes = (_expires_in(head, services.settings.jobs.longest_lifetime_seconds), timeout_of(head))
+    expires_in = min((seconds for seconds in lifetimes if seconds is not None), default=None)
     instances = prepared.decoder.decode(body)
     charge(head, len(instances.rows))
     accepted = await services.acceptance.accept(

@@ -8,6 +8,7 @@ import time
 from http import HTTPStatus
 
 from ai_platform.api import security_headers
+from ai_platform.api.deadline import HEADER as DEADLINE
 from ai_platform.api.head import Head, Headers
 from ai_platform.api.hosts import Hosts
 from ai_platform.api.lane import Begun, PredictionLane, Target
@@ -24,7 +25,7 @@ log = logger(__name__)
 # What only the long way reads.
 _LONG_WAY = frozenset(
     {b"content-encoding", b"expect", b"idempotency-key", b"origin", b"prefer", b"transfer-encoding",
-     b"upgrade", b"x-request-timeout-ms"}
+     b"upgrade", DEADLINE}
 )  # fmt: skip
 _JSON = b"application/json"
 _OK = 200

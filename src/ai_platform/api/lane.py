@@ -8,6 +8,7 @@ import msgspec
 
 from ai_platform.api.accepting import accept, idempotency_key_of, preference_of, send_json
 from ai_platform.api.body import read_json_body
+from ai_platform.api.deadline import deadline_of
 from ai_platform.api.envelope import App, Receive, Scope, Send
 from ai_platform.api.gate import charge
 from ai_platform.api.head import Head
@@ -149,12 +150,13 @@ class PredictionLane:
         scope["aip_route"] = target.route
         head: Head = scope["aip_head"]
         self.enter(target, head)
+        deadline = deadline_of(head)
         body = await read_json_body(scope, receive, self._settings)
         prepared = self.resolve(target, head)
         if prepared is None:
             assert target.model is not None
             assert target.version is not None
-            prepared = await self.services.predictions.pinned(target.model, target.version)
+            prepared = await self.services.predictions.pinned(target.model, target.version, deadline)
         preference = preference_of(head)
         if target.later or preference.respond_async:
             await accept(
@@ -166,15 +168,19 @@ class PredictionLane:
         begun = self.begin(target, head, prepared, body)
         if len(self.known) < MOST_KNOWN:
             self.known[head.raw_path] = target
-        encoded = self.services.predictions.at_once(prepared, begun.instances, new_text())
+        encoded = None
+        if deadline is None:
+            encoded = self.services.predictions.at_once(prepared, begun.instances, new_text())
         if encoded is None:
-            await self._answer_later(begun, scope, send)
+            await self._answer_later(begun, scope, send, deadline)
         else:
             await send_json(send, 200, encoded, [(b"x-cache", b"bypass")])
 
-    async def _answer_later(self, begun: Begun, scope: Scope, send: Send) -> None:
+    async def _answer_later(self, begun: Begun, scope: Scope, send: Send, deadline: float | None = None) -> None:
         scope["aip_route"] = begun.target.route
-        answered = await self.services.predictions.later(begun.prepared, begun.instances)
+        answered = await self.services.predictions.later(
+            begun.prepared, begun.instances, deadline, scope.get("aip_gone")
+        )
         await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
 
 

@@ -50,6 +50,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     errors.TooManyJobs.code: (429, "Too many queued jobs"),
     errors.RateLimited.code: (429, "Too many rows"),
     errors.HeadersTooLarge.code: (431, "The headers are too large"),
+    errors.CallerLeft.code: (499, "The caller left"),
     errors.PlatformError.code: (500, "Internal error"),
     errors.ModelFailed.code: (500, "The model failed"),
     errors.ModelNotReady.code: (503, "The model is not ready"),
@@ -57,6 +58,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     errors.StorageUnavailable.code: (503, "The database is not available"),
     errors.Overloaded.code: (503, "Too busy"),
     errors.QueueFull.code: (503, "The queue is full"),
+    errors.DeadlineExceeded.code: (504, "The deadline has passed"),
+    errors.ModelTooSlow.code: (504, "The model is too slow"),
 }
 RETRY_SECONDS = 1
 

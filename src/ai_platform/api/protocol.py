@@ -215,6 +215,7 @@ class BoundedProtocol(HttpToolsProtocol):
             name == b"expect" and value.lower() == b"100-continue" for name, value in headers
         )
         self.scope["headers"] = headers
+        self.scope["aip_gone"] = self.transport.is_closing  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         if self.life.ending:
             self.cycle.keep_alive = False

@@ -16,6 +16,7 @@ from ai_platform.jobs.backlog import Backlog
 from ai_platform.jobs.doorbell import Doorbell
 from ai_platform.jobs.reading import JobReader
 from ai_platform.jobs.waiting import JobWatcher
+from ai_platform.predictions.compute import Computing
 from ai_platform.predictions.directory import ModelDirectory
 from ai_platform.predictions.service import PredictionService
 from ai_platform.settings import Settings
@@ -36,8 +37,9 @@ class Services:
         self.settings = settings
         self.pool: AsyncConnectionPool[AsyncBoundedConnection] = async_pool(settings, "api")
         self.redis: redis.asyncio.Redis = async_client(settings)
-        self.directory = ModelDirectory(settings, "api")
-        self.predictions = PredictionService(settings, self.directory)
+        computing = Computing(settings)
+        self.directory = ModelDirectory(settings, "api", computing)
+        self.predictions = PredictionService(settings, self.directory, computing)
         self.doorbell = Doorbell(settings)
         self.backlog = Backlog(settings, self.pool)
         self.acceptance = JobAcceptance(settings, self.pool, self.doorbell, self.backlog)
@@ -55,8 +57,8 @@ class Services:
             self.keyring.start()
         self.limiter.start()
         self.counting.start()
-        self.directory.start()
         self.predictions.start()
+        self.directory.start()
         self.backlog.start()
         self.acceptance.start()
         self.watcher.start()

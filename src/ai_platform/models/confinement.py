@@ -47,7 +47,7 @@ def confine(limits: Limits, folder: Path, parent: int) -> list[str]:
     Raises:
         OSError: limits or capabilities cannot be changed, or the parent is gone already.
     """
-    _die_with(parent)
+    die_with(parent)
     _limit(limits)
     _drop_capabilities()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
@@ -61,7 +61,15 @@ def confine(limits: Limits, folder: Path, parent: int) -> list[str]:
     return holds
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when the thread that started it ends (`prctl(2)`, PR_SET_PDEATHSIG).
+
+    Args:
+        parent: process id of the parent.
+
+    Raises:
+        OSError: the parent is gone already.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         raise ProcessLookupError("the process that asked is gone")

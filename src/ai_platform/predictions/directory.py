@@ -8,8 +8,10 @@ from collections.abc import Callable
 from ai_platform.errors import ModelNotFound, ModelNotReady, PlatformError
 from ai_platform.models.aliases import PRODUCTION, Alias, Target, choose, draw_for
 from ai_platform.models.announcements import Announcements
+from ai_platform.predictions.calls import VersionKey
+from ai_platform.predictions.compute import Computing
 from ai_platform.predictions.prepared import PreparedModel
-from ai_platform.predictions.versions import VersionKey, VersionSource
+from ai_platform.predictions.versions import VersionSource
 from ai_platform.settings import Settings
 from ai_platform.telemetry import LOOP_FAILURES, logger
 
@@ -52,14 +54,15 @@ class ModelDirectory:
     Args:
         settings: the platform's settings.
         name: of the process, for `pg_stat_activity`.
+        computing: where synchronous predictions are computed; None in a process that answers none.
 
     Attributes:
         is_complete: whether all that the aliases named was looked at once, and loaded if it could be.
         on_change: called with each version that is taken up.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._source = VersionSource(settings, name)
+    def __init__(self, settings: Settings, name: str, computing: Computing | None = None) -> None:
+        self._source = VersionSource(settings, name, computing)
         self._refresh_seconds = settings.models.refresh_seconds
         self._announcements = Announcements(settings)
         self._routes: dict[AliasKey, _Route] = {}

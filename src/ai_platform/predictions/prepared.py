@@ -1,6 +1,5 @@
 """A served model with what one prediction needs beside it: its decoder, and what it costs."""
 
-import statistics
 import time
 from dataclasses import dataclass
 
@@ -9,11 +8,11 @@ from ai_platform.models.loader import ServedModel
 from ai_platform.predictions.answer import AnswerEncoder
 from ai_platform.predictions.decoder import InstanceDecoder
 from ai_platform.predictions.instances import Instances
+from ai_platform.predictions.placement import Placement, measure
+from ai_platform.runtimes.catalogue import RELEASES_LOCK
 from ai_platform.runtimes.runtime import Outputs
 from ai_platform.settings import LimitSettings
 from ai_platform.telemetry import PREDICTION_SECONDS, PREDICTIONS, Tally, prediction_tally
-
-COST_ROUNDS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +23,20 @@ class PreparedModel:
         served: the verified model.
         decoder: reads its bodies.
         encoder: writes its answers.
-        cost_seconds: what one row costs, measured at load (median of 7).
+        placement: what its calls cost, measured at load, and where they are computed.
         tally: of its calls on the event loop.
     """
 
     served: ServedModel
     decoder: InstanceDecoder
     encoder: AnswerEncoder
-    cost_seconds: float
+    placement: Placement
     tally: Tally
+
+    @property
+    def cost_seconds(self) -> float:
+        """What a call of one row costs."""
+        return self.placement.seconds(1)
 
     def predict_here(self, instances: Instances) -> Outputs:
         """Run the model on the event loop; as `predict`, but for how it is counted.
@@ -75,19 +79,22 @@ class PreparedModel:
         return outputs
 
 
-def prepare(served: ServedModel, limits: LimitSettings) -> PreparedModel:
-    """Build the decoder, warm the model with its golden rows, and measure what a row costs."""
-    row = served.manifest.golden.rows[:1]
-    times = []
-    for _ in range(COST_ROUNDS):
-        begun = time.perf_counter()
-        served.loaded.predict(row)
-        times.append(time.perf_counter() - begun)
+def prepare(served: ServedModel, limits: LimitSettings, *, apart: bool = False) -> PreparedModel:
+    """Build the decoder, warm the model with its golden rows, and measure what calls cost.
+
+    Args:
+        served: the verified model.
+        limits: most rows, longest strings.
+        apart: whether costly calls are computed apart from an event loop, so that it matters what holds the lock.
+    """
+    releases_lock = not apart or served.form == "compiled" or served.manifest.format in RELEASES_LOCK
+    row = served.manifest.golden.rows[0]
+    placement = measure(served.loaded, row, most_rows=limits.rows, releases_lock=releases_lock)
     signature = served.manifest.signature
     return PreparedModel(
         served,
         InstanceDecoder(signature, limits),
         AnswerEncoder(served.name, served.version, signature),
-        statistics.median(times),
+        placement,
         prediction_tally(served.name, served.version),
     )

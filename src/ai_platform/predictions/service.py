@@ -1,27 +1,25 @@
 """The straight line of a synchronous prediction: decode, look up, run where it hurts nobody, encode once."""
 
 import asyncio
-import os
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
-from ai_platform.errors import ArtifactRefused, ModelNotReady, Overloaded, StorageUnavailable
+import msgspec
+
+from ai_platform.errors import ArtifactRefused, DeadlineExceeded, ModelNotReady, StorageUnavailable
 from ai_platform.predictions.answer import with_id
 from ai_platform.predictions.cache import AnswerCache, cache_key
+from ai_platform.predictions.compute import Computing
 from ai_platform.predictions.directory import ModelDirectory
 from ai_platform.predictions.identity import new_text
 from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
-from ai_platform.runtimes.runtime import Outputs
 from ai_platform.settings import Settings
 from ai_platform.telemetry import CACHE
 
-# Below this, handing a call to a thread costs more than the call; above it, the loop must not be held up.
-LOOP_SECONDS = 0.001
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """An encoded result object with how it came about.
 
     Attributes:
@@ -39,26 +37,26 @@ class PredictionService:
     Args:
         settings: the platform's settings.
         directory: which model answers to a name.
+        computing: where what is too costly for the event loop is computed.
     """
 
-    def __init__(self, settings: Settings, directory: ModelDirectory) -> None:
+    def __init__(self, settings: Settings, directory: ModelDirectory, computing: Computing) -> None:
         self._directory = directory
         self._default = settings.models.default
         self._cache = AnswerCache(settings)
-        self._waiting = 0
-        self._most_waiting = settings.api.predictions_waiting
-        self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="predict")
+        self._computing = computing
         # Apart from the threads that predict, so that a model that takes long to load delays no other's answer.
         self._loading = ThreadPoolExecutor(max_workers=2, thread_name_prefix="load")
         self._load_seconds = settings.models.load_seconds
 
     def start(self) -> None:
-        """Begin to measure what a look-up in the cache costs."""
+        """Belong to the running event loop."""
+        self._computing.start()
         self._cache.start()
 
     async def close(self) -> None:
         """Let go of threads and connections."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._computing.close()
         self._loading.shutdown(wait=False, cancel_futures=True)
         await self._cache.close()
 
@@ -80,10 +78,16 @@ class PredictionService:
         """A given version, if it is in memory."""
         return self._directory.held(name, version)
 
-    async def pinned(self, name: str, version: int) -> PreparedModel:
+    async def pinned(self, name: str, version: int, deadline: float | None = None) -> PreparedModel:
         """A given version, loaded first if nothing named it lately.
 
+        Args:
+            name: the model's name.
+            version: its number.
+            deadline: of the request, on the monotonic clock, in seconds.
+
         Raises:
+            DeadlineExceeded: the deadline passed first.
             ModelNotFound: there is no such version.
             ModelNotReady: it cannot predict now, or is not loaded within `models.load_seconds`.
         """
@@ -92,9 +96,10 @@ class PredictionService:
             return held
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._load_seconds):
+            async with asyncio.timeout(_shorter(self._load_seconds, deadline)):
                 return await loop.run_in_executor(self._loading, self._directory.load, name, version)
         except TimeoutError:
+            _require_time(deadline)
             raise ModelNotReady(f"version {version} of {name!r} is still loading") from None
         except (ArtifactRefused, StorageUnavailable) as error:
             raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now") from error
@@ -110,47 +115,60 @@ class PredictionService:
         Raises:
             ModelFailed: the model raised.
         """
-        if prepared.cost_seconds * len(instances.rows) >= LOOP_SECONDS or not self._cache.bypasses(prepared):
+        if len(instances.rows) > prepared.placement.loop_rows or not self._cache.bypasses(prepared):
             return None
         encoded = prepared.encoder.encode(prepared.predict_here(instances), single=instances.single)
         return with_id(encoded, number)
 
-    async def later(self, prepared: PreparedModel, instances: Instances) -> Answer:
-        """The answer to what `at_once` does not answer: from the cache, or computed in a thread.
+    async def later(
+        self,
+        prepared: PreparedModel,
+        instances: Instances,
+        deadline: float | None = None,
+        is_gone: Callable[[], bool] | None = None,
+    ) -> Answer:
+        """The answer to what `at_once` does not answer: from the cache, or computed apart from the event loop.
 
         Args:
             prepared: the version that answers.
             instances: its checked input.
+            deadline: of the request, on the monotonic clock, in seconds; None for none.
+            is_gone: whether the caller has closed the connection.
 
         Raises:
-            ModelFailed: the model raised.
-            Overloaded: too many predictions of costly models wait already.
+            PlatformError: whatever `Computing.run` raises.
         """
+        _require_time(deadline)
         number = new_text()
         if self._cache.bypasses(prepared):
             CACHE.labels("bypass").inc()
-            return Answer(with_id(await self._run(prepared, instances), number), "bypass")
+            return Answer(with_id(await self._run(prepared, instances, deadline, is_gone), number), "bypass")
         key = cache_key(prepared, instances)
         kept = await self._cache.get(key)
         if kept is not None:
             return Answer(with_id(kept, number), "hit")
-        encoded = await self._run(prepared, instances)
+        encoded = await self._run(prepared, instances, deadline, is_gone)
         self._cache.keep(key, encoded)
         return Answer(with_id(encoded, number), "miss")
 
-    async def _run(self, prepared: PreparedModel, instances: Instances) -> bytes:
-        if prepared.cost_seconds * len(instances.rows) < LOOP_SECONDS:
+    async def _run(
+        self,
+        prepared: PreparedModel,
+        instances: Instances,
+        deadline: float | None,
+        is_gone: Callable[[], bool] | None,
+    ) -> bytes:
+        if len(instances.rows) <= prepared.placement.loop_rows:
             outputs = prepared.predict(instances, "sync")
         else:
-            outputs = await self._run_in_thread(prepared, instances)
+            outputs = await self._computing.run(prepared, instances, deadline, is_gone)
         return prepared.encoder.encode(outputs, single=instances.single)
 
-    async def _run_in_thread(self, prepared: PreparedModel, instances: Instances) -> Outputs:
-        if self._waiting >= self._most_waiting:
-            raise Overloaded("too many predictions wait; try again")
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, prepared.predict, instances, "sync")
-        finally:
-            self._waiting -= 1
+
+def _shorter(seconds: float, deadline: float | None) -> float:
+    return seconds if deadline is None else min(seconds, max(0.0, deadline - time.monotonic()))
+
+
+def _require_time(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() >= deadline:
+        raise DeadlineExceeded("the deadline passed before the prediction was made")

@@ -6,6 +6,8 @@ from ai_platform.errors import PlatformError
 from ai_platform.models import aliases, registry
 from ai_platform.models.aliases import Alias
 from ai_platform.models.loader import Loader
+from ai_platform.predictions.calls import VersionKey
+from ai_platform.predictions.compute import Computing
 from ai_platform.predictions.prepared import PreparedModel, prepare
 from ai_platform.runtimes.pool import Pool
 from ai_platform.settings import Settings
@@ -14,8 +16,6 @@ from ai_platform.telemetry import LOADED_BYTES, MODEL_LOADS, logger
 
 log = logger(__name__)
 
-VersionKey = tuple[str, int]
-
 
 class VersionSource:
     """Loads any published version, over a connection that is made anew when it broke.
@@ -23,14 +23,17 @@ class VersionSource:
     Args:
         settings: the platform's settings.
         name: of the process, for `pg_stat_activity`.
+        computing: where predictions are computed apart, and a version must be loaded too; None where each is computed
+            by the thread that wants it.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, computing: Computing | None = None) -> None:
         self._settings = settings
         self._connections = postgres.open_pool(settings, f"{name}-models")
         self._loader = Loader(settings, self._fetch)
+        self._computing = computing
         self.pool: Pool[VersionKey, PreparedModel] = Pool(
-            self._prepare, lambda prepared: prepared.served.bytes, settings.models.loaded_mb * 1_000_000
+            self._prepare, lambda prepared: prepared.served.bytes, settings.models.loaded_mb * 1_000_000, self._let_go
         )
 
     def aliases(self) -> list[Alias]:
@@ -73,7 +76,10 @@ class VersionSource:
         try:
             with postgres.translated(), self._connections.connection() as connection:
                 version = registry.find(connection, *key)
-            prepared = prepare(self._loader.load(version), self._settings.limits)
+            served = self._loader.load(version)
+            prepared = prepare(served, self._settings.limits, apart=self._computing is not None)
+            if self._computing is not None:
+                self._computing.take_up(version, prepared)
         except PlatformError as error:
             MODEL_LOADS.labels(key[0], error.code).inc()
             raise
@@ -84,9 +90,14 @@ class VersionSource:
             model=key[0],
             version=key[1],
             form=prepared.served.form,
+            place=prepared.placement.place,
             microseconds_a_row=round(prepared.cost_seconds * 1e6),
         )
         return prepared
+
+    def _let_go(self, key: VersionKey) -> None:
+        if self._computing is not None:
+            self._computing.let_go(key)
 
     def _fetch(self, sha256: bytes) -> Iterator[bytes]:
         with postgres.translated(), self._connections.connection() as connection:

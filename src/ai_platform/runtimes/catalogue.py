@@ -22,6 +22,10 @@ FORMATS: dict[str, Runtime] = {
     "python": PythonRuntime(),
 }
 
+# Formats whose libraries compute without the interpreter's lock, so that a thread is as good as a process. Of the
+# others it depends on the model, and is measured.
+RELEASES_LOCK = frozenset({"onnx", "xgboost", "lightgbm"})
+
 # The format that a file's ending means, where nobody names one.
 ENDINGS: dict[str, str] = {
     ".pkl": "sklearn-pickle",

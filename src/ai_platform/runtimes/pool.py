@@ -16,12 +16,20 @@ class Pool(Generic[Key, Loaded]):
         load: makes the model of a key; what it raises reaches every caller that waited for it, and is not kept.
         size: bytes of a loaded model.
         capacity: bytes of all models; beyond it those that were unused for longest leave, but never a named one.
+        let_go: told of each model that leaves; must return at once.
     """
 
-    def __init__(self, load: Callable[[Key], Loaded], size: Callable[[Loaded], int], capacity: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[Key], Loaded],
+        size: Callable[[Loaded], int],
+        capacity: int,
+        let_go: Callable[[Key], None] = lambda _key: None,
+    ) -> None:
         self._load = load
         self._size = size
         self._capacity = capacity
+        self._let_go = let_go
         self._held: OrderedDict[Key, Loaded] = OrderedDict()
         self._named: frozenset[Key] = frozenset()
         self._loading: dict[Key, threading.Lock] = {}
@@ -66,7 +74,8 @@ class Pool(Generic[Key, Loaded]):
     def drop(self, key: Key) -> None:
         """Let a model go, if it is in memory; whoever predicts with it now holds it until the answer."""
         with self._lock:
-            self._held.pop(key, None)
+            if self._held.pop(key, None) is not None:
+                self._let_go(key)
 
     def keys(self) -> list[Key]:
         """Which models are in memory, the one unused for longest first."""
@@ -90,6 +99,7 @@ class Pool(Generic[Key, Loaded]):
             if surplus <= 0:
                 return
             surplus -= self._size(self._held.pop(key))
+            self._let_go(key)
 
     def _bytes(self) -> int:
         return sum(self._size(loaded) for loaded in self._held.values())

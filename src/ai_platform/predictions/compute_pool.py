@@ -1,0 +1,230 @@
+"""The compute processes of an API process: started when a model first needs them, kept running, given work."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+
+from ai_platform.errors import ModelFailed, ModelTooSlow
+from ai_platform.models.registry import Version
+from ai_platform.predictions.calls import VersionKey
+from ai_platform.predictions.compute_process import ComputeProcess, ComputeProcessDied, NotLoaded
+from ai_platform.predictions.frames import Hello
+from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.predictions.slots import SlotLost
+from ai_platform.runtimes.runtime import Outputs, Value
+from ai_platform.settings import Settings
+from ai_platform.telemetry import COMPUTE_DEATHS, COMPUTE_PROCESSES, PREDICTION_SECONDS, PREDICTIONS, logger
+
+log = logger(__name__)
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+# A process that lived this long was well; the next one starts without a pause.
+_WELL_SECONDS = 30.0
+# Starts in a row that fail before the pool is given up until one succeeds.
+_MOST_FAILED_STARTS = 3
+
+
+class ComputePool:
+    """Processes that compute models which hold the interpreter's lock. Used on the event loop alone.
+
+    Not the standard library's pool: that one breaks as a whole when a process dies, and unpickles what it is sent.
+
+    Args:
+        settings: how many, how long one call may take, what loading needs.
+        on_change: called when a process has become ready, or when the pool cannot be used.
+    """
+
+    def __init__(self, settings: Settings, on_change: Callable[[], None]) -> None:
+        self.size = processes_of(settings)
+        self._hard_limit = settings.jobs.hard_limit_seconds
+        self._hello = Hello(
+            str(settings.artifact_cache_dir.absolute()),
+            str(settings.trusted_keys_dir.absolute()),
+            settings.models.skops_trusted_types,
+            settings.log.format,
+            settings.log.level,
+        )
+        self._on_change = on_change
+        self._versions: dict[VersionKey, Version] = {}
+        self._ready: set[ComputeProcess] = set()
+        self._idle: list[ComputeProcess] = []
+        self._keeping: list[asyncio.Task[None]] = []
+        self._decided = asyncio.Event()
+        self._failed_starts = 0
+
+    @property
+    def slots(self) -> int:
+        """Processes that are ready."""
+        return len(self._ready)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether no process runs, and none could be started of late."""
+        return not self._ready and self._failed_starts >= _MOST_FAILED_STARTS
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of those that are ready."""
+        return [process.pid for process in self._ready]
+
+    def serves(self, key: VersionKey) -> bool:
+        """Whether a version was taken up, and can be computed here."""
+        return key in self._versions and not self.is_broken
+
+    async def take_up(self, version: Version) -> None:
+        """Have a version loaded by every process, each of which is started if need be.
+
+        Raises:
+            NotLoaded: it was refused.
+            ComputeProcessDied: processes cannot be started, or end over it.
+        """
+        key = (version.model, version.version)
+        self._versions[key] = version
+        self._keep_running()
+        try:
+            await self._decided.wait()
+            if self.is_broken:
+                raise ComputeProcessDied
+            await asyncio.gather(*(process.load(version) for process in list(self._ready)))
+        except BaseException:
+            self.let_go(key)
+            raise
+
+    def let_go(self, key: VersionKey) -> None:
+        """Drop a version everywhere."""
+        if self._versions.pop(key, None) is not None:
+            for process in self._ready:
+                process.drop(key)
+
+    async def compute(self, prepared: PreparedModel, rows: list[list[Value]]) -> Outputs:
+        """Predict in an idle process.
+
+        Raises:
+            SlotLost: the process ended over it, or there is none.
+            ModelFailed: the model raised, or cannot be loaded any more.
+            ModelTooSlow: it did not answer within its time limit; the process was ended.
+        """
+        if not self._idle:
+            raise SlotLost(counts=False)
+        process = self._idle.pop()
+        served = prepared.served
+        limit = served.manifest.hard_limit_seconds or self._hard_limit
+        try:
+            async with asyncio.timeout(limit):
+                outputs = await self._computed(process, (served.name, served.version), rows)
+        except TimeoutError:
+            log.error("model too slow; its process is ended", model=served.name, version=served.version, limit=limit)
+            self._ready.discard(process)
+            process.kill("too_slow")
+            raise ModelTooSlow(f"the model did not answer within {limit:g} s") from None
+        except ComputeProcessDied:
+            log.error("a compute process died over a call", model=served.name, version=served.version)
+            self._ready.discard(process)
+            raise SlotLost(counts=True) from None
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        finally:
+            if process in self._ready and not process.ended.is_set():
+                self._idle.append(process)
+        return outputs
+
+    async def close(self) -> None:
+        """End all of them."""
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        self._failed_starts = _MOST_FAILED_STARTS
+        self._decided.set()
+
+    async def _computed(self, process: ComputeProcess, key: VersionKey, rows: list[list[Value]]) -> Outputs:
+        if key not in process.loaded:
+            version = self._versions.get(key)
+            if version is None:
+                raise ModelFailed("the version was deleted")
+            try:
+                await process.load(version)
+            except NotLoaded as error:
+                raise ModelFailed(f"the version cannot be loaded: {error}") from None
+        computed = await process.compute(key, rows)
+        labels = (key[0], str(key[1]))
+        PREDICTION_SECONDS.labels(*labels).observe(computed.seconds)
+        PREDICTIONS.labels(*labels, "sync").inc(len(rows))
+        return computed.outputs
+
+    def _keep_running(self) -> None:
+        if not self._keeping:
+            loop = asyncio.get_running_loop()
+            self._keeping = [loop.create_task(self._keep_one_running()) for _ in range(self.size)]
+
+    async def _keep_one_running(self) -> None:
+        pause = _SHORTEST_PAUSE
+        while True:
+            begun = time.monotonic()
+            await self._run_one()
+            lived_well = time.monotonic() - begun > _WELL_SECONDS
+            pause = _SHORTEST_PAUSE if lived_well else min(2 * pause, _LONGEST_PAUSE)
+            self._on_change()
+            await asyncio.sleep(pause)
+
+    async def _run_one(self) -> None:
+        """Start a process, and be there until it ends."""
+        try:
+            process = await ComputeProcess.start(self._hello)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again
+            self._note_failed_start(error)
+            return
+        try:
+            await self._load_all(process)
+            self._failed_starts = 0
+            self._ready.add(process)
+            self._idle.append(process)
+            self._show()
+            log.info("compute process ready", child=process.pid)
+            self._on_change()
+            await process.ended.wait()
+            COMPUTE_DEATHS.labels(process.reason).inc()
+            log.warning("compute process ended; another is started", child=process.pid)
+        except ComputeProcessDied as error:
+            self._note_failed_start(error)
+        finally:
+            self._ready.discard(process)
+            if process in self._idle:
+                self._idle.remove(process)
+            self._show()
+            await process.end()
+
+    async def _load_all(self, process: ComputeProcess) -> None:
+        for version in list(self._versions.values()):
+            try:
+                await process.load(version)
+            except NotLoaded as error:
+                log.error("version not loaded", model=version.model, version=version.version, why=str(error))
+
+    def _note_failed_start(self, error: Exception) -> None:
+        self._failed_starts += 1
+        COMPUTE_DEATHS.labels("not_started").inc()
+        log.error("compute process not started", why=f"{type(error).__name__} {error}".strip())
+        if self.is_broken:
+            self._decided.set()
+
+    def _show(self) -> None:
+        COMPUTE_PROCESSES.set(len(self._ready))
+        if self._ready:
+            self._decided.set()
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def slots_of(settings: Settings) -> int:
+    """This API process' share of the cores, one at least."""
+    return max(1, cores() // max(1, getattr(settings.api, "processes", 1)))
+
+
+def processes_of(settings: Settings) -> int:
+    """Compute processes of one API process."""
+    return settings.api.compute_processes or slots_of(settings)

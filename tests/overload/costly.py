@@ -1,0 +1,31 @@
+"""A model that costs what its input says, and misbehaves on demand. This very file is published, format `python`."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+FINE, RAISES, DIES = 0, 1, 2
+
+
+class Costly:
+    """Doubles a number; takes `seconds` of a core for each row, and holds the interpreter's lock meanwhile."""
+
+    inputs = ("number", "trouble", "seconds")
+    together = sum
+
+    def predict(self, rows: list[list[float]]) -> list[float]:
+        seen = os.environ.get("COSTLY_SEEN")
+        if seen is not None:
+            with Path(seen).open("a", encoding="ascii") as file:
+                file.write(" ".join(f"{row[0]:.0f}" for row in rows) + "\n")
+        until = time.thread_time() + Costly.together(row[2] for row in rows)
+        while time.thread_time() < until:
+            pass
+        troubles = {row[1] for row in rows}
+        if RAISES in troubles:
+            raise ValueError("not this row")
+        if DIES in troubles:
+            assert os.environ.get("COSTLY_PARENT") != str(os.getpid()), "computed in the API process"
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [row[0] * 2 for row in rows]
