@@ -14,7 +14,11 @@ def machine() -> str:
     return f"({found[1]})" if found else ""
 
 
+def place() -> str:
+    """Cores, processor and system."""
+    return f"{os.cpu_count()} cores {machine()}, {platform.system()} {platform.machine()}"
+
+
 def described() -> str:
-    """Date, cores, processor, system and Python, as one line."""
-    where = f"{os.cpu_count()} cores {machine()}, {platform.system()} {platform.machine()}"
-    return f"{datetime.now(UTC):%Y-%m-%d}, {where}, Python {platform.python_version()}"
+    """Date, place and Python, as one line."""
+    return f"{datetime.now(UTC):%Y-%m-%d}, {place()}, Python {platform.python_version()}"

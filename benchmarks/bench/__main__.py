@@ -8,19 +8,22 @@ from pathlib import Path
 from benchmarks.bench import ROOT, results
 from benchmarks.bench.cores import LOAD, pinned
 from benchmarks.bench.results import Options
-from benchmarks.bench.scenarios import overload, throughput
+from benchmarks.bench.scenarios import memory, overload, restart, slow_neighbour, throughput
 from benchmarks.bench.servers_under_test import site
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-SCENARIOS = {"throughput": throughput, "overload": overload}
+SCENARIOS = {
+    "throughput": throughput, "slow_neighbour": slow_neighbour, "overload": overload,
+    "memory": memory, "restart": restart,
+}  # fmt: skip
 console = Console()
 
 
 def main() -> None:
     """Measure and report."""
     given = arguments()
-    options = Options(given.rounds, given.seconds, given.quick)
+    options = Options(given.rounds, given.seconds, given.minutes, given.quick)
     chosen = [name for name in SCENARIOS if name in given.only.split(",")]
     if chosen:
         measured(chosen, options, given.results)
@@ -58,6 +61,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="of which medians are taken (5)")
     parser.add_argument("--seconds", type=float, help="of each measurement (4)")
+    parser.add_argument("--minutes", type=float, default=memory.MINUTES, help="of the watch over memory (10)")
     parser.add_argument(
         "--quick", action="store_true", help="as short as can be: tries the machinery, measures nothing"
     )

@@ -30,11 +30,13 @@ class Options:
     Attributes:
         rounds: of which medians are taken.
         seconds: of each measurement.
+        minutes: of the watch over memory.
         quick: whether everything is as short as it can be, so that only the machinery is tried.
     """
 
     rounds: int
     seconds: float
+    minutes: float
     quick: bool
 
 
@@ -48,6 +50,7 @@ def write(folder: Path, scenario: str, options: Options, figures: dict[str, Any]
         "cores": os.cpu_count(),
         "rounds": options.rounds,
         "seconds": options.seconds,
+        "minutes": options.minutes,
         "quick": options.quick,
     }
     folder.mkdir(parents=True, exist_ok=True)
