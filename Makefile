@@ -29,6 +29,10 @@ image: ## build the container image
 compose-test: $(VENV)/.dev ## the stack in containers: up, scaled, killed, restarted, down (needs a Docker Engine; 4 minutes)
 	@exec $(BIN)/pytest -x -rA -o python_files=story.py tests/compose $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/.dev ## synchronous prediction measured (options: ARGS="--only throughput,overload --rounds 5 --seconds 4 --quick")
+	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
 .PHONY: bench-jobs
 bench-jobs: $(VENV)/.dev ## durable jobs beside the stock design, five rounds (about 15 minutes; writes docs/benchmarks/jobs.md)
 	@$(BIN)/python benchmarks/jobs.py $(ARGS)

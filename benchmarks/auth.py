@@ -11,8 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import platform
-import re
 import statistics
 import sys
 import tempfile
@@ -23,7 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from benchmarks import machine  # noqa: E402
 
 from ai_platform import settings as configuration  # noqa: E402
 from ai_platform.access import keys  # noqa: E402
@@ -220,7 +220,7 @@ def page(seen: dict[str, Seen], rounds: int, seconds: float, loaded: float, inne
         "of what each showed beside `off`."
     )
     where = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores {machine()}, {platform.system()} {platform.machine()}; "
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine.place()}; "
         f"load average {loaded:.1f} before the first round. Measure yours: `make bench-auth`."
     )
     if loaded > 1:
@@ -239,13 +239,6 @@ def page(seen: dict[str, Seen], rounds: int, seconds: float, loaded: float, inne
         where,
     ]
     return "\n".join(lines) + "\n"
-
-
-def machine() -> str:
-    """The processor's name, where Linux tells it."""
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return f"({found[1]})" if found else ""
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ docs/benchmarks/gateway.md.
 import argparse
 import asyncio
 import os
-import platform
 import re
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -21,6 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import machine  # noqa: E402
+
 PORT = 8000
 BODY = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
 HEADERS = {"Host": "localhost", "Content-Type": "application/json"}
@@ -154,7 +158,7 @@ def page(figures: dict[str, list[Figures]], rounds: int, seconds: float, loaded:
         "compare with one another and with nothing else."
     )
     where = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores {machine()}, {platform.system()} {platform.machine()}, "
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine.place()}, "
         f"nginx {nginx}, Docker {docker('version', '--format', '{{.Server.Version}}')}; load average "
         f"{loaded:.1f} before the first round. "
         "Measure yours: `docker compose up -d --build --wait`, then `python benchmarks/gateway.py`."
@@ -168,13 +172,6 @@ def page(figures: dict[str, list[Figures]], rounds: int, seconds: float, loaded:
     header = "| Requests go to | p50, ms | more than direct, ms | requests a second | of direct |"
     lines = ["# What the gateway costs", "", how, "", header, "| --- | ---: | ---: | ---: | ---: |", *rows, "", where]
     return "\n".join(lines) + "\n"
-
-
-def machine() -> str:
-    """The processor's name, where Linux tells it."""
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return f"({found[1]})" if found else ""
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import json
 import os
-import platform as machine
+import platform
 import signal
 import statistics
 import subprocess
@@ -28,7 +28,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from benchmarks import machine  # noqa: E402
 
 from ai_platform import settings as configuration  # noqa: E402
 from ai_platform.local.servers import Servers, running_servers  # noqa: E402
@@ -312,8 +314,6 @@ def _answers_table(stock: Stock) -> bool:
 
 
 def report(series: list[Series], rounds: int) -> str:
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), machine.processor())  # fmt: skip
     return "\n".join(
         [
             "# Durable jobs, measured",
@@ -327,7 +327,7 @@ def report(series: list[Series], rounds: int) -> str:
             *(one.row() for one in series),
             "",
             (
-                f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({cpu}), Python {machine.python_version()}, "
+                f"{datetime.now(UTC):%Y-%m-%d}, {machine.place()}, Python {platform.python_version()}, "
                 "PostgreSQL 18, Valkey 9, API and load generator each on a core of its own, one worker process."
             ),
             "",

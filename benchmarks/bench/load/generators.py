@@ -1,0 +1,80 @@
+"""Starting a generator as a process of its own, on the load's core."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.bench import ROOT
+from benchmarks.bench.load import wrk
+from benchmarks.bench.load.plan import Plan
+
+SPARE_SECONDS = 90.0
+
+
+def measure(plan: Plan) -> dict[str, Any]:
+    """A closed loop of one kind of request, by the real generator where it is installed."""
+    if wrk.installed() and plan.seconds >= 1:
+        return wrk.run(plan)
+    return started("closed_loop", plan).seen()
+
+
+def generator() -> str:
+    """What `measure` uses, for the report."""
+    return "wrk" if wrk.installed() else "the bundled asyncio generator (wrk is not installed)"
+
+
+class Running:
+    """A generator that runs."""
+
+    def __init__(self, process: "subprocess.Popen[str]", seconds: float) -> None:
+        self._process, self._seconds = process, seconds
+
+    def seen(self) -> dict[str, Any]:
+        """Wait until it has ended, and read what it saw.
+
+        Raises:
+            RuntimeError: it failed.
+            TimeoutExpired: it did not end; it is killed then.
+        """
+        try:
+            output, _ = self._process.communicate(timeout=self._seconds + SPARE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+        if self._process.returncode:
+            raise RuntimeError(f"a load generator failed with status {self._process.returncode}")
+        found: dict[str, Any] = json.loads(output)
+        return found
+
+    def stop(self) -> None:
+        """End a closed loop early; what is under way is still answered."""
+        self._process.terminate()
+
+
+def started(kind: str, plan: Plan, *, first: bool = False) -> Running:
+    """Start `closed_loop` or `open_loop`.
+
+    Args:
+        kind: which.
+        plan: what it does.
+        first: where server and load share cores, whether it comes before others when it wants one, so that its
+            own waiting for a core is not measured as the server's.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"benchmarks.bench.load.{kind}"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        preexec_fn=_come_first if first else None,
+    )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(asdict(plan)))
+    process.stdin.close()
+    process.stdin = None
+    return Running(process, plan.seconds + sum(phase.seconds for phase in plan.phases))
+
+
+def _come_first() -> None:
+    if os.geteuid() == 0:
+        os.nice(-10)

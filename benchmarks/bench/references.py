@@ -1,0 +1,79 @@
+"""What the platform is compared with: bare ASGI, a FastAPI route that does nothing, and the naive design.
+
+Applications for uvicorn. `BENCH_ANSWER` names a file with the bytes that the constant ones answer; `BENCH_MODELS` is
+JSON, name of a model to the pickle of its estimator.
+"""
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Response
+from pydantic import BaseModel
+
+_ANSWER = Path(os.environ["BENCH_ANSWER"]).read_bytes()
+_ESTIMATORS = {
+    name: pickle.loads(Path(path).read_bytes()) for name, path in json.loads(os.environ["BENCH_MODELS"]).items()
+}
+_START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(_ANSWER)).encode())],
+}
+_BODY = {"type": "http.response.body", "body": _ANSWER}
+
+
+async def bare(scope: Any, receive: Any, send: Any) -> None:
+    """What the server itself can do: reads the body and answers constant bytes of the platform's answer's size."""
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    await send(_START)
+    await send(_BODY)
+
+
+noop = FastAPI()
+
+
+@noop.post("/predict/")
+async def answer_at_once() -> Response:
+    """FastAPI at its least: no body is parsed, no answer validated."""
+    return Response(_ANSWER, media_type="application/json")
+
+
+class One(BaseModel):
+    """One instance, as the naive design checks it."""
+
+    features: list[float]
+
+
+class Many(BaseModel):
+    """Several instances, as the naive design checks them."""
+
+    instances: list[list[float]]
+
+
+naive = FastAPI()
+
+
+# `async def` is the faster of its two colours: a plain function would pay for a thread with each request.
+@naive.post("/{model}/one")
+async def predict_one(model: str, body: One) -> dict[str, Any]:
+    """The naive design: scikit-learn called twice for a row."""
+    estimator = _ESTIMATORS[model]
+    prediction = estimator.predict([body.features])[0]
+    return {"prediction": int(prediction), "probabilities": estimator.predict_proba([body.features])[0].tolist()}
+
+
+@naive.post("/{model}/many")
+async def predict_many(model: str, body: Many) -> dict[str, Any]:
+    """The naive design: scikit-learn called twice for all rows together."""
+    estimator = _ESTIMATORS[model]
+    predictions = estimator.predict(body.instances)
+    return {
+        "predictions": predictions.tolist(),
+        "probabilities": estimator.predict_proba(body.instances).tolist(),
+    }

@@ -1,0 +1,91 @@
+"""More than there is room for: the 20 ms model, open loop, from a fifth of its capacity to ten times it, and back."""
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.bench.cores import ALL, placement
+from benchmarks.bench.load.generators import started
+from benchmarks.bench.load.plan import Call, Phase, Plan
+from benchmarks.bench.results import Options
+from benchmarks.bench.servers_under_test import Site
+
+MODELS = ("iris", "slow")
+LOADS = (0.2, 0.5, 0.8, 1.0, 1.5, 2.0, 5.0, 10.0)
+NORMAL, STRAINED, HEAVIEST = 0.5, 0.8, 10.0
+# The pool of the client; the platform itself holds thousands.
+CONNECTIONS = 2_000
+RECOVERY_SECONDS = 10.0
+# A second is normal again when its median is at most this many times the one at the same load before.
+NORMAL_FACTOR = 1.5
+CLOSED_CONNECTIONS = 8
+
+
+def run(site: Site, options: Options, advance: Callable[[str], None]) -> dict[str, Any]:
+    """Figures by load, each a list over the rounds, and how the platform comes back afterwards."""
+    slow = site.models["slow"]
+    call = Call("slow", slow.path, slow.body(1))
+    phase_seconds = options.seconds if options.quick else max(6.0, options.seconds)
+    rounds = []
+    with site.api(ALL) as server:
+        for number in range(options.rounds):
+            advance("capacity")
+            closed = Plan(server.port, site.key, [call], CLOSED_CONNECTIONS, max(1.0, options.seconds))
+            started("closed_loop", closed).seen()
+            capacity = started("closed_loop", closed).seen()["a_second"]
+            advance(f"0.2 to 10 times {capacity:.0f} a second")
+            rounds.append(
+                _round(Plan(server.port, site.key, [call], CONNECTIONS, seed=number), capacity, phase_seconds, options)
+            )
+    return {"placement": placement(ALL), "loads": LOADS, "phase_seconds": phase_seconds, "rounds": rounds}
+
+
+def steps(options: Options) -> int:
+    """How often `run` advances."""
+    return options.rounds * 2
+
+
+def _round(plan: Plan, capacity: float, seconds: float, options: Options) -> dict[str, Any]:
+    phases = [Phase(load * capacity, seconds) for load in LOADS]
+    # What the heaviest load has left behind meets the first requests afterwards.
+    phases[-1] = Phase(HEAVIEST * capacity, seconds, drains=False)
+    afterwards = 2.0 if options.quick else RECOVERY_SECONDS
+    phases.append(Phase(NORMAL * capacity, afterwards))
+    whole = Plan(plan.port, plan.key, plan.calls, plan.connections, phases=phases, seed=plan.seed)
+    seen = started("open_loop", whole, first=True).seen()["phases"]
+    at = {load: _at(phase) for load, phase in zip(LOADS, seen, strict=False)}
+    return {
+        "capacity": capacity,
+        "at": {str(load): figures for load, figures in at.items()},
+        "recovery_seconds": _recovery(seen[-1]["windows"], at[NORMAL]["p50_ms"], afterwards),
+        "failures_afterwards": seen[-1]["failures"],
+    }
+
+
+def _at(phase: dict[str, Any]) -> dict[str, Any]:
+    accepted = phase["calls"].get("slow", {})
+    refused = phase["wrong"].get("503", {})
+    return {
+        "goodput": phase["a_second"],
+        "p50_ms": accepted.get("p50_ms"),
+        "p99_ms": accepted.get("p99_ms"),
+        "refused": refused.get("count", 0),
+        "refused_p99_ms": refused.get("p99_ms"),
+        "other_failures": {name: count for name, count in phase["failures"].items() if not name.endswith(": 503")},
+        "late_ms": phase["late_ms"],
+    }
+
+
+def _recovery(windows: list[dict[str, float]], normal_ms: float | None, afterwards: float) -> float:
+    """Seconds after the overload from which on every second is normal; all of them, if that never comes."""
+    if normal_ms is None:
+        return afterwards
+    strange = [each["second"] + 1 for each in windows if each["p50_ms"] > NORMAL_FACTOR * normal_ms]
+    missing = set(range(int(afterwards))) - {int(each["second"]) for each in windows}
+    return max([0.0, *strange, *(second + 1.0 for second in missing)])
+
+
+def median_at(rounds: list[dict[str, Any]], load: float, name: str) -> float | None:
+    """A figure at a load, the median of the rounds in which there was one."""
+    values = [each["at"][str(load)][name] for each in rounds if each["at"][str(load)][name] is not None]
+    return statistics.median(values) if values else None
