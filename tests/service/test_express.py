@@ -112,6 +112,13 @@ def test_requests_that_arrive_together_are_answered_one_after_another(connection
     assert [status for status, _, _ in answers] == [200, 200, 200, 200, 202, 200]
 
 
+def test_however_many_arrive_together_all_are_answered_in_order(connection: socket.socket) -> None:
+    ids = [f"caller-{number}" for number in range(150)]
+    connection.sendall(b"".join(request(headers=b"X-Request-ID: %b\r\n" % name.encode()) for name in ids))
+    reader = Reader(connection)
+    assert [reader.answer()[1]["x-request-id"] for _ in ids] == ids
+
+
 @pytest.mark.parametrize(
     "sent",
     [

@@ -23,6 +23,8 @@ from ai_platform.telemetry import CONNECTIONS_REFUSED
 MAX_HEADERS = 100
 # A body that has used up its seconds goes on as long as it keeps this pace, so that an upload has no fixed size.
 SLOWEST_BYTES_A_SECOND = 65_536
+# Requests of one chunk that are answered at once; what is behind them waits its turn, as other callers do.
+MOST_AT_ONCE = 32
 
 
 class _Stage(IntEnum):
@@ -57,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._silent = True
         self._stage, self._timed = _Stage.HEAD, _Stage.NOTHING
         self._timer: asyncio.TimerHandle | None = None
-        self._chunk = self._fed = 0
+        self._chunk = self._fed = self._at_once = 0
         self._held: Target | None = None
         self._body = b""
         self._idle_since = 0.0
@@ -77,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refusal is not None or self._lingering.lingers:
             return
         self._silent = False
-        self._chunk = len(data)
+        self._chunk, self._at_once = len(data), 0
         if self._stage:
             self._fed += self._chunk
         try:
@@ -134,6 +136,7 @@ class BoundedProtocol(HttpToolsProtocol):
         answer = self.express.answer(self._held, head, self._body, self.server_state.default_headers)
         if isinstance(answer, bytes):
             self._held = None
+            self._at_once += 1
             self.transport.write(answer)
             self.server_state.total_requests += 1
             self._idle_since = self.loop.time()
@@ -193,7 +196,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _is_free(self) -> bool:
         """Whether a whole answer can be written at once, and the connection stays open after it."""
-        if self._answers() or self.flow.write_paused or self.life.ending:
+        if self._answers() or self._at_once >= MOST_AT_ONCE or self.flow.write_paused or self.life.ending:
             return False
         return self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
 
