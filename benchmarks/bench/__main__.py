@@ -46,8 +46,8 @@ def measure(chosen: list[str], options: Options, folder: Path) -> None:
 def arguments() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", type=scenarios, default=list(SCENARIOS), help="scenarios, with commas between them "
-                        f"({', '.join(SCENARIOS)}); `{REPORT}` to write the report anew and measure nothing")  # fmt: skip
+    which = f"some of {', '.join(SCENARIOS)}; or `{REPORT}`, which writes the report anew and measures nothing"
+    parser.add_argument("--only", type=scenarios, default=list(SCENARIOS), help=which)
     parser.add_argument("--rounds", type=int, help="of which medians are taken (5)")
     parser.add_argument("--seconds", type=float, help="of each measurement (4)")
     parser.add_argument("--minutes", type=float, default=memory.MINUTES, help="of the watch over memory (10)")

@@ -48,10 +48,10 @@ def text(found: dict[str, dict[str, Any]]) -> str:
         "",
         *_warnings(found),
         (
-            "Written by `make bench`, which measures everything on this page: authentication, metrics, request ids, strict "
-            "JSON, admission and records are on, and settings are as shipped. Ratios are medians of the rounds' own ratios "
-            "(lowest to highest in brackets): the subjects take turns within a round, so that what disturbs one disturbs "
-            "what it is compared with."
+            "Written by `make bench`, which measures everything on this page: authentication, metrics, request ids, "
+            "strict JSON, admission and records are on, and settings are as shipped. Ratios are medians of the rounds' "
+            "own ratios (lowest to highest in brackets): the subjects take turns within a round, so that what disturbs "
+            "one disturbs what it is compared with."
         ),
         "",
         "| What | Target | Measured | Kept |",
@@ -83,8 +83,8 @@ def _circumstances(found: dict[str, dict[str, Any]]) -> list[str]:
         "## Where and how",
         "",
         (
-            f"Throughput and peaks are measured with {first['generator']}; open loops, health checks and restarts with the "
-            f"asyncio generators in `benchmarks/bench/load`. {libraries}."
+            f"Throughput and peaks are measured with {first['generator']}; open loops, health checks and restarts with "
+            f"the asyncio generators in `benchmarks/bench/load`. {libraries}."
         ),
         "",
         "| Part | Machine | Rounds | Seconds each | Load average before |",

@@ -10,7 +10,7 @@ from benchmarks.bench.report.targets import Figures
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-mpl.rcParams["svg.hashsalt"] = "synchronous"
+mpl.rcParams.update({"svg.hashsalt": "synchronous", "svg.fonttype": "none", "font.family": "sans-serif"})
 OURS, THEIRS, THIRD = "#1f6f8b", "#b0b7bd", "#c8553d"
 
 

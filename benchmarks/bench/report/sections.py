@@ -18,10 +18,10 @@ def throughput(figures: Figures) -> list[str]:
         "",
         (
             f"{_sentence(figures['placement'])} One process each. Every subject gets the same headers, a key included; "
-            "the platform checks it. The bare ASGI function reads the body and answers as many bytes as the platform; the "
-            "FastAPI route does nothing and returns a raw response; the naive design is a FastAPI route with a Pydantic "
-            "body that calls scikit-learn's `predict` and `predict_proba`. Shares are of bare ASGI with as many "
-            "connections, medians of the rounds' own. Memory is PSS with all models of this page loaded."
+            "the platform checks it. The bare ASGI function reads the body and answers as many bytes as the platform; "
+            "the FastAPI route does nothing and returns a raw response; the naive design is a FastAPI route with a "
+            "Pydantic body that calls scikit-learn's `predict` and `predict_proba`. Shares are of bare ASGI with as "
+            "many connections, medians of the rounds' own. Memory is PSS with all models of this page loaded."
         ),
         "",
         "![Requests a second](synchronous-throughput.svg)",
@@ -69,10 +69,11 @@ def slow_neighbour(figures: Figures) -> list[str]:
         "",
         (
             f"Iris in an open loop at {figures['rate']:,.0f} requests a second both times (half of its peak, "
-            f"{figures['peak']:,.0f}, or what the generator can send if that is less), health checks at 50 a second among "
-            f"them. The neighbour is a closed loop of {figures['neighbours']} connections, which got {neighbour:.0f} answers "
-            "a second. A closed loop for iris would send less as soon as it is delayed, and so hide the delay. "
-            f"{_sentence(figures['placement'])} Medians (lowest to highest) of the rounds, in milliseconds. {failures}"
+            f"{figures['peak']:,.0f}, or what the generator can send if that is less), health checks at 50 a second "
+            f"among them. The neighbour is a closed loop of {figures['neighbours']} connections, which got "
+            f"{neighbour:.0f} answers a second. A closed loop for iris would send less as soon as it is delayed, and "
+            f"so hide the delay. {_sentence(figures['placement'])} Medians (lowest to highest) of the rounds, in "
+            f"milliseconds. {failures}"
         ),
         "",
         "| What | p50 | p90 | p99 | longest |",
@@ -99,11 +100,12 @@ def overload(figures: Figures) -> list[str]:
         "## Overload",
         "",
         (
-            f"The 20 ms model alone, in an open loop: Poisson arrivals, {figures['phase_seconds']:g} s at each load, and a "
-            "latency that counts from when the request was due. Load 1 is what a closed loop of 8 connections got just "
-            f"before ({capacity:.0f} a second); the best goodput at any load was {peak:.0f}. No two requests are equal, so "
-            f"none is answered from the cache. {_sentence(figures['placement'])} The generator comes first where it shares a "
-            f"core, and was late by {late:.1f} ms at worst. Medians (lowest to highest) of the rounds."
+            f"The 20 ms model alone, in an open loop: Poisson arrivals, {figures['phase_seconds']:g} s at each load, "
+            "and a latency that counts from when the request was due. Load 1 is what a closed loop of 8 connections "
+            f"got just before ({capacity:.0f} a second); the best goodput at any load was {peak:.0f}. No two requests "
+            f"are equal, so none is answered from the cache. {_sentence(figures['placement'])} The generator comes "
+            f"first where it shares a core, and was late by {late:.1f} ms at worst. Medians (lowest to highest) of the "
+            "rounds."
         ),
         "",
         "![Overload](synchronous-overload.svg)",
@@ -113,8 +115,8 @@ def overload(figures: Figures) -> list[str]:
         *rows,
         "",
         (
-            f"After the heaviest load, at 0.5 again: seconds until the median was back within 1.5 times what it was before, "
-            f"round by round: {recovery}."
+            f"After the heaviest load, at 0.5 again: seconds until the median was back within 1.5 times what it was "
+            f"before, round by round: {recovery}."
         ),
         "",
     ]
@@ -129,8 +131,8 @@ def memory(figures: Figures) -> list[str]:
         "## Memory under load",
         "",
         (
-            f"{len(figures['pss_mb'])} looks at PSS (one process and its children), at {figures['rate']:,.0f} requests a "
-            f"second, half of {figures['capacity']:,.0f}. {seen['requests']:,} requests: {kinds}. "
+            f"{len(figures['pss_mb'])} looks at PSS (one process and its children), at {figures['rate']:,.0f} requests "
+            f"a second, half of {figures['capacity']:,.0f}. {seen['requests']:,} requests: {kinds}. "
             f"{_failures([seen])} Peak of the first half {first:.1f} MB, of the second {second:.1f} MB. "
             f"{_sentence(figures['placement'])}"
         ),
@@ -151,11 +153,11 @@ def restart(figures: Figures) -> list[str]:
     return [
         *lines,
         (
-            f"{figures['processes']} API processes on one port, 16 kept connections that send iris without a pause and never "
-            f"try again, SIGTERM to one process, {figures['restarts']} times. {seen['requests']:,} requests in "
-            f"{seen['seconds']:.0f} s; {_failures([seen])} p50 {iris['p50_ms']:.2f} ms, p99 {iris['p99_ms']:.2f} ms, longest "
-            f"{iris['max_ms']:.0f} ms. Seconds from each SIGTERM until another process had taken the place: {took}. "
-            f"{_sentence(figures['placement'])}"
+            f"{figures['processes']} API processes on one port, 16 kept connections that send iris without a pause and "
+            f"never try again, SIGTERM to one process, {figures['restarts']} times. {seen['requests']:,} requests in "
+            f"{seen['seconds']:.0f} s. {_failures([seen])} p50 {iris['p50_ms']:.2f} ms, p99 {iris['p99_ms']:.2f} ms, "
+            f"longest {iris['max_ms']:.0f} ms. Seconds from each SIGTERM until another process had taken the place: "
+            f"{took}. {_sentence(figures['placement'])}"
         ),
         "",
     ]
@@ -169,8 +171,8 @@ def pieces(figures: Figures) -> list[str]:
         "",
         (
             f"In one process without a socket: processor time of the thread, medians of {figures['repeats']} runs, in "
-            "microseconds. Where each part stands in a request, [the profile of one prediction](../architecture/request-path.md) "
-            "says."
+            "microseconds. Where each part stands in a request, [the profile of one "
+            "prediction](../architecture/request-path.md) says."
         ),
         "",
         "| Part | µs |",

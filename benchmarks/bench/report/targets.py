@@ -130,7 +130,7 @@ def _overload(figures: Figures) -> list[tuple[str, bool]]:
 
 def peak_of(overloaded: dict[str, Any]) -> float:
     """The best goodput of a round, at whatever load, the closed loop's before it included."""
-    return max(overloaded["capacity"], *(each["goodput"] for each in overloaded["at"].values()))
+    return float(max(overloaded["capacity"], *(each["goodput"] for each in overloaded["at"].values())))
 
 
 def halves(samples: list[float]) -> tuple[float, float]:
@@ -159,7 +159,7 @@ def _ratio(figures: Figures, ours: str, theirs: str) -> list[float]:
 
 
 def _median(values: list[float]) -> float:
-    return statistics.median(values)
+    return float(statistics.median(values))
 
 
 def _shown(values: list[float], unit: str = "") -> str:
