@@ -88,7 +88,7 @@ fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation o
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --hypothesis-profile=fuzz tests/unit/test_parsers.py tests/unit/test_decoder.py
 
 .PHONY: stories
-stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random (a minute)
+stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random, restarts (two minutes)
 	@exec $(BIN)/pytest -n 2 --dist loadfile -q -o python_files=story.py $(STORIES) $(ARGS)
 
 check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server
