@@ -8,7 +8,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-STORIES := tests/stack tests/pages tests/promotion tests/access tests/fuzz
+STORIES := tests/stack tests/pages tests/promotion tests/access tests/fuzz tests/processes
 
 .PHONY: help up test state-machine check format lint types floors train lock clean
 
@@ -74,6 +74,13 @@ live-change: $(VENV)/.dev ## promote and roll back 50 times under 32 connections
 bench-memory: $(VENV)/.dev ## memory of an API process with 20 models (2 minutes; writes docs/benchmarks/api-memory.md)
 	@$(BIN)/python benchmarks/model_memory_api.py
 
+.PHONY: restarts bench-process-memory
+restarts: $(VENV)/.dev ## one of two API processes restarts ten times under load, all restart, one is killed, all end
+	@PROCESS_RESTARTS=10 exec $(BIN)/pytest -s -o python_files=story.py tests/processes $(ARGS)
+
+bench-process-memory: $(VENV)/.dev ## memory of several API processes (a minute; writes docs/benchmarks/process-memory.md)
+	@$(BIN)/python benchmarks/process_memory.py
+
 .PHONY: audit fuzz
 audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), pip-audit on every locked package
 	@$(BIN)/bandit -q -r src deploy requirements train_and_save_model.py test_api.py --severity-level high
@@ -85,7 +92,7 @@ fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation o
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --hypothesis-profile=fuzz tests/unit/test_parsers.py tests/unit/test_decoder.py
 
 .PHONY: stories
-stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random (a minute)
+stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random, restarts (two minutes)
 	@exec $(BIN)/pytest -n 2 --dist loadfile -q -o python_files=story.py $(STORIES) $(ARGS)
 
 check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server

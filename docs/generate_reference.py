@@ -104,9 +104,10 @@ def _metrics() -> str:
             rows.append((f"`{name}`", told.type, labels, told.documentation))
     return _page(
         "Metrics",
-        "`GET /metrics` answers in Prometheus' text format with the metrics of the API process that was asked; those "
-        "of the queue come from PostgreSQL. prometheus-client's own metrics of the process (`process_*`, `python_*`) "
-        "stand there too. [Monitor](../operations/monitor.md) says which of them to watch.",
+        "`GET /metrics` answers in Prometheus' text format with the metrics of the API process that was asked, or "
+        "of all that share its port (`--api-processes`); those of the queue come from PostgreSQL. prometheus-client's "
+        "own metrics of a process (`process_*`, `python_*`) stand there too while there is one. "
+        "[Monitor](../operations/monitor.md) says which of them to watch.",
         _table(("Metric", "Type", "Labels", "What it tells"), rows),
     )
 

@@ -13,7 +13,7 @@ import pytest
 from ai_platform.api.draining import DrainingServer
 from ai_platform.api.server import server as api_server
 from ai_platform.settings import Settings
-from harness import eventually, free_port
+from harness import SAMPLE, eventually, free_port
 from live import live
 
 BODY = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
@@ -68,10 +68,21 @@ def test_a_server_that_drains_answers_everything_once_more(
             used.sendall(request)
             assert answer(used)[:2] == (200, "")
         busy.sendall(POST + BODY[:5])
-        eventually(lambda: len(server.server_state.connections) == 4)
+        job = httpx.post(f"http://127.0.0.1:{port}/predict/async", json=SAMPLE).json()["id"]
+        waiting, following = connect(), connect()
+        waiting.sendall(f"GET /jobs/{job}?wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        following.sendall(f"GET /jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        stream = http.client.HTTPResponse(following)
+        stream.begin()
+        assert stream.readline()
+        eventually(lambda: len(server.server_state.connections) == 6)
         server.handle_exit(signal.SIGTERM, None)
         probe.sendall(READY)
         assert answer(probe)[:2] == (503, "close")
+        assert answer(waiting)[:2] == (200, "close"), "as the job is, long before its wait is over"
+        assert stream.read().endswith(b"\n\n"), "a stream ends whole, and its caller comes back"
+        following.close()
+        stream.close()
         late = connect()  # readiness is refused before connections are
         eventually(lambda: refuses(port))
         busy.sendall(BODY[5:])

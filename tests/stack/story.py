@@ -48,10 +48,11 @@ class Platform:
             env=environment(), capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
-    def begin(self) -> None:
+    def begin(self, *more: str) -> None:
+        words = ["up", "--port", str(self.port), "--data-dir", str(self.data), *more]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ai_platform.cli", "up", "--port", str(self.port), "--data-dir", str(self.data)],
+                [sys.executable, "-m", "ai_platform.cli", *words],
                 env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -166,7 +167,8 @@ def test_ps_lists_every_part_and_shows_passwords_only_where_a_program_asks(platf
     listed = {entry["role"]: entry for entry in json.loads(shown.stdout)}
     assert set(listed) == ROLES
     assert {entry["state"] for entry in listed.values()} == {"running"}
-    assert all(set(entry) == {"role", "pid", "state", "restarts", "url"} for entry in listed.values())
+    assert all(set(entry) == {"role", "pid", "state", "restarts", "processes", "url"} for entry in listed.values())
+    assert listed["api"]["processes"] == 1
     assert listed["api"]["url"] == f"http://127.0.0.1:{platform.port}"
     password = listed["postgres"]["url"].rpartition("@")[0].rpartition(":")[2]
     table = platform.command("ps", "--data-dir", str(platform.data))
@@ -241,6 +243,18 @@ def test_ctrl_c_ends_every_process_within_15_seconds_also_those_that_are_paused(
     assert not [process for process in family if lives(process)]
     assert platform.status() == {}
     assert "Everything has stopped" in platform.said()
+
+
+def test_up_runs_as_many_api_processes_as_it_is_told_and_ends_them(platform: Platform) -> None:
+    platform.end(signal.SIGINT)
+    platform.begin("--api-processes", "2")
+    platform.ensure_running()
+    family = platform.family()
+    shown = json.loads(platform.command("ps", "--json", "--data-dir", str(platform.data)).stdout)
+    assert [entry["processes"] for entry in shown if entry["role"] == "api"] == [3]
+    assert platform.call("/predict/", IRIS)[0] == 200
+    platform.end(signal.SIGINT)
+    assert not [process for process in family if lives(process)]
 
 
 def test_servers_that_are_named_are_used_and_none_are_started(shared: Platform) -> None:

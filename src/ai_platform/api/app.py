@@ -81,8 +81,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.services = services
     app.state.lane.services = services
     await services.start()
-    if app.state.life.successor:
-        await services.until_able(lambda: app.state.life.ending)
+    life: Life = app.state.life
+    life.on_ending.append(services.watcher.release)
+    if life.successor:
+        await services.until_able(lambda: life.ending)
     try:
         yield
     finally:

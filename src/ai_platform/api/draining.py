@@ -28,13 +28,15 @@ class Life:
     Attributes:
         ending: whether it drains: readiness is refused, and each answer is the last of its connection.
         successor: whether others answer on its port while it starts, so that it takes nothing before it can answer.
+        on_ending: what is called when it begins to drain, in the event loop.
     """
 
-    __slots__ = ("ending", "successor")
+    __slots__ = ("ending", "on_ending", "successor")
 
-    def __init__(self, *, successor: bool = False) -> None:
+    def __init__(self) -> None:
         self.ending = False
-        self.successor = successor
+        self.successor = False
+        self.on_ending: list[Callable[[], None]] = []
 
 
 class Connection(Protocol):
@@ -83,6 +85,8 @@ class DrainingServer(uvicorn.Server):
         self.tell("draining")
         for connection in self._connections():
             connection.shutdown()
+        for notify in self._life.on_ending:
+            notify()
         if self._asked == signal.SIGTERM and self._settings.unready_seconds:
             await self._wait(lambda: False, self._settings.unready_seconds)
         for server in self.servers:

@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +15,7 @@ from ai_platform.cli.app import app
 from ai_platform.errors import StackError
 from ai_platform.local.status import Entry, read_status
 
-SHOWN = ("role", "pid", "state", "restarts", "url")
+SHOWN = ("role", "pid", "state", "restarts", "processes", "url")
 
 
 @app.command()
@@ -29,7 +30,7 @@ def ps(
     folder = (data_dir or configuration.load().data_dir).absolute()
     entries = read_status(folder)
     if as_json:
-        typer.echo(json.dumps([{name: getattr(entry, name) for name in SHOWN} for entry in entries], indent=2))
+        typer.echo(json.dumps([_shown(entry) for entry in entries], indent=2))
     elif entries:
         Console().print(_table(entries))
     else:
@@ -45,10 +46,26 @@ def masked(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
 
 
+def _shown(entry: Entry) -> dict[str, Any]:
+    """What stands in its row; `processes` are it and all that it has started, for `up` itself alone."""
+    return {name: _processes(entry) if name == "processes" else getattr(entry, name) for name in SHOWN}
+
+
+def _processes(entry: Entry) -> int:
+    process = entry.process
+    if process is None:
+        return 0
+    try:
+        return 1 if entry.role == "up" else 1 + len(process.children(recursive=True))
+    except psutil.Error:
+        return 0
+
+
 def _table(entries: list[Entry]) -> Table:
     table = Table(*SHOWN[:-1], box=None, header_style="bold")
     table.add_column(SHOWN[-1], overflow="fold")
     for entry in entries:
         url = masked(entry.url) if entry.url is not None else ""
-        table.add_row(entry.role, str(entry.pid or "-"), entry.state, str(entry.restarts), url)
+        count = str(_processes(entry))
+        table.add_row(entry.role, str(entry.pid or "-"), entry.state, str(entry.restarts), count, url)
     return table

@@ -33,6 +33,8 @@ async def stages(
 ) -> AsyncIterator[Job | None]:
     """The job at each stage beyond `after` that is seen, up to its end; None now and then as a sign of life.
 
+    It ends early when the process does; the caller comes back and goes on from what it has seen.
+
     Args:
         reader: reads the job.
         watcher: tells of changes.
@@ -50,7 +52,7 @@ async def stages(
         if job.stage > after:
             after = job.stage
             yield job
-        if job.final or time.monotonic() > until:
+        if job.final or watcher.released or time.monotonic() > until:
             return
         with watcher.watching(job.id, after) as watch:
             if not await watch.news(min(HEARTBEAT_SECONDS, max(0.0, until - time.monotonic()))):

@@ -43,6 +43,10 @@ class Watch:
         if state in FINAL or (not self._only_final and stage(state, attempt) > self._after):
             self._changed.set()
 
+    def release(self) -> None:
+        """Wake the caller in any case."""
+        self._changed.set()
+
     async def news(self, seconds: float) -> bool:
         """Whether there was news within that time."""
         try:
@@ -59,6 +63,9 @@ class JobWatcher:
     Args:
         settings: the platform's settings.
         reader: reads the states.
+
+    Attributes:
+        released: whether nobody waits here any more, because the process ends.
     """
 
     def __init__(self, settings: Settings, reader: JobReader) -> None:
@@ -68,6 +75,7 @@ class JobWatcher:
         self._watches: dict[uuid.UUID, set[Watch]] = {}
         self._count = 0
         self._hint = asyncio.Event()
+        self.released = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -83,6 +91,13 @@ class JobWatcher:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await self._redis.aclose()
+
+    def release(self) -> None:
+        """Let everybody go who waits, and who comes from now on: they are told how things stand."""
+        self.released = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.release()
 
     def require_room(self) -> None:
         """Refuse one more who waits, if there is no room.
@@ -102,6 +117,8 @@ class JobWatcher:
         """
         self.require_room()
         watch = Watch(after, only_final=only_final)
+        if self.released:
+            watch.release()
         self._watches.setdefault(job_id, set()).add(watch)
         self._count += 1
         self._hint.set()
