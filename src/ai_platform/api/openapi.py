@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from ai_platform.api import openapi_access, openapi_models
 from ai_platform.api.accepting import SHORTEST_LIFETIME
+from ai_platform.api.deadline import LONGEST_MS
 from ai_platform.api.jobs import STATES
 from ai_platform.api.problems import CONTENT_TYPE
 from ai_platform.models.aliases import ALIAS_NAME
@@ -112,6 +113,13 @@ _PREFER: Json = {
     "required": False,
     "description": "`respond-async` for a job, `respond-async, wait=N` to wait up to N seconds for its end (RFC 7240)",
     "schema": {"type": "string"},
+}
+_TIMEOUT: Json = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "required": False,
+    "description": "ms that the caller waits: then 504, and what was not begun is not computed; of a job, its lifetime",
+    "schema": {"type": "integer", "minimum": 1, "maximum": LONGEST_MS},
 }
 _JOB_ID: Json = {
     "name": "job_id",
@@ -224,10 +232,10 @@ def _lane_paths(prepared: Iterable[PreparedModel], settings: Settings) -> Json:
 
 
 def _synchronous(body: Json, parameters: list[Json]) -> Json:
-    refused = ("400", "404", "408", "413", "415", "422", "429", "500", "503")
+    refused = ("400", "404", "408", "413", "415", "422", "429", "500", "503", "504")
     responses = {"200": _json("The result object", "Result"), "202": _accepted(), **_problems(*refused)}
     return {
-        "tags": ["predictions"], "summary": "Predict now", "parameters": [*parameters, _PREFER, _KEY],
+        "tags": ["predictions"], "summary": "Predict now", "parameters": [*parameters, _PREFER, _KEY, _TIMEOUT],
         "requestBody": body,
         "responses": responses,
     }  # fmt: skip
@@ -236,7 +244,7 @@ def _synchronous(body: Json, parameters: list[Json]) -> Json:
 def _asynchronous(body: Json, parameters: list[Json]) -> Json:
     refused = ("400", "404", "408", "413", "415", "422", "429", "503")
     return {
-        "tags": ["predictions"], "summary": "Predict as a durable job", "parameters": [*parameters, _KEY],
+        "tags": ["predictions"], "summary": "Predict as a durable job", "parameters": [*parameters, _KEY, _TIMEOUT],
         "requestBody": body, "responses": {"202": _accepted(), **_problems(*refused)},
     }  # fmt: skip
 

@@ -83,6 +83,15 @@ class Computing:
         if loop is not None:
             loop.call_soon_threadsafe(self._pool.let_go, key)
 
+    def require_room(self, prepared: PreparedModel, instances: Instances, deadline: float | None = None) -> None:
+        """Refuse what `run` would refuse now: before anything else is done for it, so that a refusal costs little.
+
+        Raises:
+            Overloaded: as `run`.
+        """
+        call = Call(prepared, instances, asyncio.get_running_loop().create_future(), deadline)
+        self._slots_of(call).admit(call)
+
     async def run(
         self,
         prepared: PreparedModel,
@@ -111,13 +120,16 @@ class Computing:
         """
         answer = asyncio.get_running_loop().create_future()
         call = Call(prepared, instances, answer, deadline, is_gone)
-        slots = self._processes if self._pool.serves(call.key) else self._threads
+        slots = self._slots_of(call)
         slots.submit(call)
         try:
             return await answer  # type: ignore[no-any-return]
         except asyncio.CancelledError:
             slots.withdraw(call)
             raise
+
+    def _slots_of(self, call: Call) -> Slots:
+        return self._processes if self._pool.serves(call.key) else self._threads
 
     async def _in_thread(self, prepared: PreparedModel, rows: list[list[Value]]) -> Outputs:
         loop = asyncio.get_running_loop()

@@ -53,7 +53,7 @@ class Expectation:
         Before its turn come the groups of its own queue, and of every other queue as many and one.
         """
         own = queues.of(call.key)
-        joins = own is not None and call.rows + own.rows % own.most_rows <= own.most_rows
+        joins = own is not None and 0 < call.rows <= -own.rows % own.most_rows
         turns = 0 if own is None else own.groups - joins
         return sum(
             self._ahead(key, queue, turns if key == call.key else turns + 1) for key, queue in queues if queue.calls

@@ -18,11 +18,12 @@ HELD_SECONDS = 0.005
 GAIN = 0.75
 # One call of a micro-batch takes no longer than this, or than two calls of one row: the next model's turn comes after.
 BATCH_SECONDS = 0.025
-_ROUNDS = 7
+_ROUNDS, _FEWEST_ROUNDS = 7, 3
 _ROUNDS_SECONDS = 0.1
-_BATCH = 16
-# A model whose batch would take longer than this is not asked for one: loading must not take minutes.
-_LONGEST_BATCH = 0.25
+# Rows of the batch that is tried, and of one that would take longer than the rounds; of a model whose row takes longer
+# than half a second, none is: loading must not take minutes.
+_BATCH, _SMALL_BATCH = 16, 4
+_LONGEST_ROW = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Placement:
 
 
 def measure(loaded: LoadedModel, row: list[Value], *, most_rows: int, releases_lock: bool) -> Placement:
-    """Place a model by trying it; takes about 0.3 s at most, or a few calls of a model that is slower than that.
+    """Place a model by trying it; takes about half a second at most, or a few calls of a slow model.
 
     Args:
         loaded: the model; it was called before, so that nothing of this is its first call.
@@ -63,7 +64,7 @@ def measure(loaded: LoadedModel, row: list[Value], *, most_rows: int, releases_l
         releases_lock: whether its runtime is known to compute without the interpreter's lock; otherwise it is measured.
     """
     one = _least_seconds(loaded, [row])
-    size = max(1, min(_BATCH, int(_LONGEST_BATCH / max(one, 1e-9))))
+    size = 1 if one > _LONGEST_ROW else max(_SMALL_BATCH, min(_BATCH, int(_ROUNDS_SECONDS / max(one, 1e-9))))
     batch = one if size == 1 else _least_seconds(loaded, [row] * size)
     row_seconds = one if size == 1 else min(one, max(0.0, (batch - one) / (size - 1)))
     call_seconds = max(0.0, one - row_seconds)
@@ -90,11 +91,13 @@ def _fitting(call_seconds: float, row_seconds: float, seconds: float) -> int:
 
 
 def _least_seconds(loaded: LoadedModel, rows: Rows) -> float:
-    """Of up to 7 calls, of fewer when they take long: what one costs when nothing disturbs it."""
+    """What a call costs when nothing disturbs it: the least of 7, of 3 when they take long, of 1 when very long."""
     times: list[float] = []
     until = time.perf_counter() + _ROUNDS_SECONDS
-    while len(times) < _ROUNDS and (not times or time.perf_counter() < until):
+    while len(times) < _ROUNDS and (time.perf_counter() < until or len(times) < _FEWEST_ROUNDS):
         begun = time.perf_counter()
         loaded.predict(rows)
         times.append(time.perf_counter() - begun)
+        if times[-1] > _ROUNDS_SECONDS:
+            break
     return min(times)

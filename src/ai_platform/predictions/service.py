@@ -143,6 +143,9 @@ class PredictionService:
         if self._cache.bypasses(prepared):
             CACHE.labels("bypass").inc()
             return Answer(with_id(await self._run(prepared, instances, deadline, is_gone), number), "bypass")
+        if len(instances.rows) > prepared.placement.loop_rows:
+            # While its queue is full, a look-up for each of those who are refused would cost what others wait for.
+            self._computing.require_room(prepared, instances, deadline)
         key = cache_key(prepared, instances)
         kept = await self._cache.get(key)
         if kept is not None:

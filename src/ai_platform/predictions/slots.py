@@ -69,7 +69,8 @@ class Slots:
         Raises:
             Overloaded: too many wait, or it would wait too long, or beyond its deadline.
         """
-        self._admit(call)
+        wait = self.admit(call)
+        self._set_timer(call, wait)
         self._queues.add(call)
         self.fill()
         self._gauge.set(len(self._queues))
@@ -107,7 +108,12 @@ class Slots:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    def _admit(self, call: Call) -> None:
+    def admit(self, call: Call) -> float:
+        """Seconds that a new call is expected to wait; it is not taken on yet.
+
+        Raises:
+            Overloaded: too many wait, or it would wait too long, or beyond its deadline.
+        """
         queue = self._queues.of(call.key)
         if queue is not None and len(queue.calls) >= self._most_calls:
             raise self._refusal(call, "full", self._wait(call))
@@ -118,6 +124,9 @@ class Slots:
             raise self._refusal(call, "wait", wait)
         if call.deadline is not None and time.monotonic() + wait >= call.deadline:
             raise self._refusal(call, "deadline", wait)
+        return wait
+
+    def _set_timer(self, call: Call, wait: float) -> None:
         loop = asyncio.get_running_loop()
         left = None if call.deadline is None else max(0.0, call.deadline - time.monotonic())
         if left is not None and left <= _PATIENCE:
