@@ -52,6 +52,15 @@ LIMITER_DEGRADED = Gauge(
     "aip_limiter_degraded", "1 while Redis is away and each process keeps to its share of the limits, else 0."
 )
 AUDIT_DROPPED = Counter("aip_audit_dropped", "Refusals that were not written to the audit log: too many at once.")
+PREDICTION_LOG_WRITTEN = Counter("aip_prediction_log_written", "Predictions written to the prediction log.")
+PREDICTION_LOG_DROPPED = Counter(
+    "aip_prediction_log_dropped",
+    "Predictions chosen for the prediction log and not written, by reason (full, refused, stopped).",
+    ["reason"],
+)
+PREDICTION_LOG_CUT = Counter(
+    "aip_prediction_log_cut", "Inputs and outputs too large for the prediction log, by part (input, output).", ["part"]
+)
 LOOP_FAILURES = Counter("aip_loop_failures", "Rounds of a background loop that raised, by loop.", ["loop"])
 
 

@@ -81,7 +81,7 @@ class PredictionLane:
             )  # fmt: skip
             return
         idempotency_key_of(scope["headers"])  # of no use here, but one that is malformed was meant for something
-        answered = await self.services.predictions.predict(prepared, body, partial(charge, scope))
+        answered = await self.services.predictions.predict(prepared, body, partial(charge, scope), principal)
         await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
 
     async def _resolve(self, target: _Target, scope: Scope) -> PreparedModel:

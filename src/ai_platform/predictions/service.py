@@ -2,16 +2,19 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ai_platform.errors import ArtifactRefused, ModelNotReady, Overloaded, StorageUnavailable
+from ai_platform.access.principal import Principal
+from ai_platform.errors import ArtifactRefused, ModelFailed, ModelNotReady, Overloaded, StorageUnavailable
 from ai_platform.predictions.answer import answer, encode, with_id
 from ai_platform.predictions.cache import AnswerCache, cache_key
 from ai_platform.predictions.directory import ModelDirectory
 from ai_platform.predictions.identity import new_id
 from ai_platform.predictions.instances import Instances
+from ai_platform.predictions.prediction_log import PredictionLog
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.runtimes.runtime import Outputs
 from ai_platform.settings import Settings
@@ -46,6 +49,7 @@ class PredictionService:
         self._directory = directory
         self._default = settings.models.default
         self._cache = AnswerCache(settings)
+        self._log = PredictionLog(settings, "api")
         self._waiting = 0
         self._most_waiting = settings.api.predictions_waiting
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="predict")
@@ -54,14 +58,16 @@ class PredictionService:
         self._load_seconds = settings.models.load_seconds
 
     def start(self) -> None:
-        """Begin to measure what a look-up in the cache costs."""
+        """Begin to measure what a look-up in the cache costs, and to write the prediction log."""
         self._cache.start()
+        self._log.start()
 
     async def close(self) -> None:
         """Let go of threads and connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._loading.shutdown(wait=False, cancel_futures=True)
         await self._cache.close()
+        self._log.stop()
 
     def current(self, name: str | None, alias: str, caller: bytes | None) -> PreparedModel:
         """The version that answers for an alias, from memory; by default the default model's.
@@ -96,13 +102,16 @@ class PredictionService:
         except (ArtifactRefused, StorageUnavailable) as error:
             raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now") from error
 
-    async def predict(self, prepared: PreparedModel, body: bytes, charge: Callable[[int], None]) -> Answer:
-        """Answer one body.
+    async def predict(
+        self, prepared: PreparedModel, body: bytes, charge: Callable[[int], None], principal: Principal
+    ) -> Answer:
+        """Answer one body, and note it if it is its turn.
 
         Args:
             prepared: the version that answers.
             body: the request's body.
             charge: called with the number of rows before anything is computed; what it raises refuses them.
+            principal: who asks, for the prediction log.
 
         Raises:
             InvalidJson: the body is not strict JSON.
@@ -110,19 +119,36 @@ class PredictionService:
             ModelFailed: the model raised.
             Overloaded: too many predictions of costly models wait already.
         """
+        begun = time.perf_counter()
         instances = prepared.decoder.decode(body)
-        charge(len(instances.rows))
+        rows = len(instances.rows)
+        charge(rows)
+        prediction_id = new_id()
+        try:
+            encoded, cache = await self._find_or_run(prepared, instances)
+        except ModelFailed as error:
+            self._log.note(
+                prepared, body, None,
+                prediction_id=prediction_id, rows=rows, begun=begun, principal=principal, code=error.code,
+            )  # fmt: skip
+            raise
+        self._log.note(
+            prepared, body, encoded,
+            prediction_id=prediction_id, rows=rows, begun=begun, principal=principal, cache=cache,
+        )  # fmt: skip
+        return Answer(with_id(encoded, str(prediction_id)), cache)
+
+    async def _find_or_run(self, prepared: PreparedModel, instances: Instances) -> tuple[bytes, str]:
         if self._cache.bypasses(prepared):
             CACHE.labels("bypass").inc()
-            encoded = await self._run(prepared, instances)
-            return Answer(with_id(encoded, str(new_id())), "bypass")
+            return await self._run(prepared, instances), "bypass"
         key = cache_key(prepared, instances)
         kept = await self._cache.get(key)
         if kept is not None:
-            return Answer(with_id(kept, str(new_id())), "hit")
+            return kept, "hit"
         encoded = await self._run(prepared, instances)
         self._cache.keep(key, encoded)
-        return Answer(with_id(encoded, str(new_id())), "miss")
+        return encoded, "miss"
 
     async def _run(self, prepared: PreparedModel, instances: Instances) -> bytes:
         if prepared.cost_seconds * len(instances.rows) < LOOP_SECONDS:
