@@ -174,6 +174,24 @@ class JobSettings(_Group):
         return self
 
 
+class PredictionLogSettings(_Group):
+    """A sample of the synchronous predictions, kept in PostgreSQL."""
+
+    sample: float = Field(
+        0.01, ge=0, le=1, description="share of synchronous predictions that is kept; 1 for all, 0 for none"
+    )
+    content: Literal["all", "outputs", "none"] = Field(
+        "outputs", description="`all` keeps inputs too, which may be about people; `none` keeps neither"
+    )
+    row_bytes: int = Field(
+        16_384, ge=0, description="largest input, and largest output, that is kept, in bytes; larger ones are left out"
+    )
+    rows_a_second: int = Field(
+        1_000, ge=1, le=100_000, description="most predictions that one process writes in a second; further ones drop"
+    )
+    keep_days: float = Field(7.0, gt=0, le=3_650, description="days for which they are kept")
+
+
 class WorkerSettings(_Group):
     """The Celery worker."""
 
@@ -265,6 +283,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     cache: CacheSettings = Field(default_factory=CacheSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
+    prediction_log: PredictionLogSettings = Field(default_factory=PredictionLogSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     log: LogSettings = Field(default_factory=LogSettings)

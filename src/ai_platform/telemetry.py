@@ -101,6 +101,15 @@ API_PROCESS_STARTS = Counter(
     "API processes that a parent has started, by why (first, died, replaced).",
     ["why"],
 )
+PREDICTION_LOG_WRITTEN = Counter("aip_prediction_log_written", "Predictions written to the prediction log.")
+PREDICTION_LOG_DROPPED = Counter(
+    "aip_prediction_log_dropped",
+    "Predictions chosen for the prediction log and not written, by reason (full, refused, stopped).",
+    ["reason"],
+)
+PREDICTION_LOG_CUT = Counter(
+    "aip_prediction_log_cut", "Inputs and outputs too large for the prediction log, by part (input, output).", ["part"]
+)
 LOOP_FAILURES = Counter("aip_loop_failures", "Rounds of a background loop that raised, by loop.", ["loop"])
 
 

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from ai_platform import settings as configuration
 from ai_platform.jobs import statements
 from ai_platform.local.servers import running_servers
+from ai_platform.predictions import log_retention, log_writer
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate, newest_revision
 from harness import SAMPLE
@@ -23,7 +25,7 @@ ROLES = ("aip_api", "aip_worker", "aip_readonly", "aip_backup")
 # A table that a later migration adds is granted there, or withheld, and then named here.
 TABLES = {
     "alembic_version", "alias_targets", "aliases", "api_keys", "artifact_chunks", "artifacts", "audit_log",
-    "idempotency_keys", "jobs", "model_versions", "models", "workers",
+    "idempotency_keys", "jobs", "model_versions", "models", "prediction_log", "workers",
 }  # fmt: skip
 INTERVALS = {"lease", "keep", "lately", "ring_again", "key_lifetime"}
 OF_THE_API = {
@@ -75,6 +77,10 @@ def test_each_statement_of_jobs_may_be_run_by_the_part_that_runs_it(acting: psyc
         ("aip_api", "UPDATE artifact_chunks SET bytes = ''"),
         ("aip_api", "UPDATE audit_log SET actor = 'nobody'"),
         ("aip_api", "DELETE FROM audit_log"),
+        ("aip_api", "SELECT * FROM prediction_log"),
+        ("aip_api", "SELECT id FROM prediction_log"),
+        ("aip_api", "UPDATE prediction_log SET owner = 'nobody'"),
+        ("aip_api", "DELETE FROM prediction_log"),
         ("aip_api", "SELECT grant_platform_roles()"),
         ("aip_worker", "INSERT INTO jobs (id, owner, model) VALUES (gen_random_uuid(), 'anonymous', 'iris')"),
         ("aip_worker", "UPDATE jobs SET input = '{}'"),
@@ -83,8 +89,13 @@ def test_each_statement_of_jobs_may_be_run_by_the_part_that_runs_it(acting: psyc
         ("aip_worker", "UPDATE alias_targets SET version = 1"),
         ("aip_worker", "INSERT INTO artifacts (sha256, size) VALUES ('', 0)"),
         ("aip_worker", "SELECT * FROM audit_log"),
+        ("aip_worker", "SELECT input FROM prediction_log"),
+        ("aip_worker", "SELECT output FROM prediction_log"),
+        ("aip_worker", "UPDATE prediction_log SET owner = 'nobody'"),
         ("aip_readonly", "SELECT input FROM jobs"),
         ("aip_readonly", "SELECT result FROM jobs"),
+        ("aip_readonly", "SELECT input FROM prediction_log"),
+        ("aip_readonly", "SELECT output FROM prediction_log"),
         ("aip_readonly", "SELECT * FROM artifact_chunks"),
         ("aip_readonly", "SELECT * FROM idempotency_keys"),
         ("aip_readonly", "UPDATE jobs SET state = 'queued'"),
@@ -125,10 +136,21 @@ def test_the_sweeper_deletes_files_that_nobody_uses_with_all_their_parts(acting:
     assert acting.execute("SELECT 1 FROM artifact_chunks WHERE sha256 = %s", (unused,)).fetchall() == []
 
 
+def test_the_prediction_log_is_written_by_the_api_and_emptied_by_the_sweeper(acting: psycopg.Connection) -> None:
+    act_as(acting, "aip_api")
+    with acting.cursor() as cursor, cursor.copy(log_writer.COPY) as copy:
+        copy.write_row(
+            (UUID(int=7 << 76), datetime.now(UTC), "iris", 1, "a", None, None, 1, 0.1, "hit", None, 1, "1", "2")
+        )
+    act_as(acting, "aip_worker")
+    assert acting.execute(log_retention.DELETE_OLD, {"keep": timedelta(days=1), "limit": 10}).rowcount == 1
+
+
 def test_a_dashboard_sees_how_jobs_fare(acting: psycopg.Connection) -> None:
     act_as(acting, "aip_readonly")
     acting.execute("SELECT state, count(*), min(created_at) FROM jobs GROUP BY state")
     acting.execute("SELECT * FROM workers, models, model_versions, aliases, audit_log")
+    acting.execute("SELECT model, version, count(*), avg(seconds) FROM prediction_log GROUP BY model, version")
 
 
 def test_a_backup_reads_every_table_also_those_that_are_still_to_come(acting: psycopg.Connection) -> None:
@@ -148,7 +170,9 @@ def test_every_table_was_thought_of(owner: psycopg.Connection) -> None:
 def test_an_api_whose_user_has_the_role_alone_does_its_work(
     module_settings: Settings, owner: psycopg.Connection
 ) -> None:
-    with live(module_settings.model_copy(update={"database_url": _login(owner, module_settings, "aip_api")})) as url:
+    log = module_settings.prediction_log.model_copy(update={"sample": 1.0})
+    login = _login(owner, module_settings, "aip_api")
+    with live(module_settings.model_copy(update={"database_url": login, "prediction_log": log})) as url:
         assert httpx.post(f"{url}/predict/", json=SAMPLE).status_code == 200
         accepted = httpx.post(f"{url}/predict/async", json=SAMPLE, headers={"Idempotency-Key": "under-a-role"})
         assert accepted.status_code == 202, accepted.text
@@ -158,6 +182,7 @@ def test_an_api_whose_user_has_the_role_alone_does_its_work(
         assert httpx.post(f"{url}{job}/retry").status_code == 202
         assert httpx.get(f"{url}/health").json()["postgres"]["status"] == "ok"
         assert "aip_jobs{" in httpx.get(f"{url}/metrics").text
+    assert owner.execute("SELECT model, owner FROM prediction_log").fetchall() == [("iris", "anonymous")]
 
 
 def test_an_owner_who_may_make_no_role_migrates_all_the_same_and_is_granted_later() -> None:

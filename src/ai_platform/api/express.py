@@ -79,10 +79,10 @@ class Express:
         token = REQUEST_ID.set(request_id or number)
         try:
             self._lane.enter(target, head)
-            begun = self._lane.begin(target, head, prepared, body)
-            encoded = self._lane.services.predictions.at_once(prepared, begun.instances, number)
+            asked = self._lane.begin(head, prepared, body)
+            encoded = self._lane.services.predictions.at_once(asked, number)
             if encoded is None:
-                return begun
+                return Begun(target, head, asked)
             status = _OK
             answer = self._written(head, request_id or number, encoded, given)
         except PlatformError as error:

@@ -17,8 +17,8 @@ from ai_platform.errors import InvalidParameter, MethodNotAllowed
 from ai_platform.models.aliases import ALIAS_NAME, PRODUCTION
 from ai_platform.models.registry import MODEL_NAME
 from ai_platform.predictions.identity import new_text
-from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.predictions.service import Asked
 from ai_platform.settings import Settings
 from ai_platform.telemetry import Tally, request_tally
 
@@ -56,16 +56,14 @@ class Begun(msgspec.Struct, frozen=True):
     """A request that was let in, read and checked, and is not answered yet.
 
     Attributes:
-        target: what it asks for.
-        prepared: the version that will answer.
-        instances: its input.
+        target: the kind of prediction.
         head: of the request.
+        asked: what is to be predicted.
     """
 
     target: Target
-    prepared: PreparedModel
-    instances: Instances
     head: Head
+    asked: Asked
 
 
 class PredictionLane:
@@ -100,7 +98,8 @@ class PredictionLane:
             return
         begun: Begun | None = scope.get("aip_begun")
         if begun is not None:
-            await self._answer_later(begun, scope, send)
+            scope["aip_route"] = begun.target.route
+            await self._answer_later(begun.asked, scope, send)
             return
         target = self.known.get(scope["raw_path"]) or _target_of(scope["path"])
         if target is None:
@@ -134,7 +133,7 @@ class PredictionLane:
             return predictions.held(target.model, target.version)
         return predictions.current(target.model, target.alias, head.named.get(self._affinity))
 
-    def begin(self, target: Target, head: Head, prepared: PreparedModel, body: bytes) -> Begun:
+    def begin(self, head: Head, prepared: PreparedModel, body: bytes) -> Asked:
         """Read and check the body of a request that was let in, and charge its rows.
 
         Raises:
@@ -144,7 +143,7 @@ class PredictionLane:
         """
         instances = prepared.decoder.decode(body)
         charge(head, len(instances.rows))
-        return Begun(target, prepared, instances, head)
+        return Asked(prepared, instances, body, head.principal)
 
     async def _answer(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
         scope["aip_route"] = target.route
@@ -165,22 +164,19 @@ class PredictionLane:
             )  # fmt: skip
             return
         idempotency_key_of(head)  # of no use here, but one that is malformed was meant for something
-        begun = self.begin(target, head, prepared, body)
+        asked = self.begin(head, prepared, body)
         if len(self.known) < MOST_KNOWN:
             self.known[head.raw_path] = target
         encoded = None
         if deadline is None:
-            encoded = self.services.predictions.at_once(prepared, begun.instances, new_text())
+            encoded = self.services.predictions.at_once(asked, new_text())
         if encoded is None:
-            await self._answer_later(begun, scope, send, deadline)
+            await self._answer_later(asked, scope, send, deadline)
         else:
             await send_json(send, 200, encoded, [(b"x-cache", b"bypass")])
 
-    async def _answer_later(self, begun: Begun, scope: Scope, send: Send, deadline: float | None = None) -> None:
-        scope["aip_route"] = begun.target.route
-        answered = await self.services.predictions.later(
-            begun.prepared, begun.instances, deadline, scope.get("aip_gone")
-        )
+    async def _answer_later(self, asked: Asked, scope: Scope, send: Send, deadline: float | None = None) -> None:
+        answered = await self.services.predictions.later(asked, deadline, scope.get("aip_gone"))
         await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
 
 

@@ -15,6 +15,7 @@ from ai_platform.jobs import statements
 from ai_platform.jobs.doorbell import IDS_A_BELL, QUEUE, bells, celery_app, ring
 from ai_platform.jobs.processes import host_identity, is_same, state_of
 from ai_platform.models import registry, uploads
+from ai_platform.predictions.log_retention import LogRetention
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
@@ -51,6 +52,7 @@ class Sweeper:
         self._steady_since: float | None = None
         self._last_beat = 0.0
         self._cleaned = 0.0
+        self._log_retention = LogRetention(settings)
 
     def run(self, stop: threading.Event) -> None:
         """Beat and sweep until told to stop; a round that raises is logged, counted and followed by the next."""
@@ -105,6 +107,7 @@ class Sweeper:
         reach("sweeper.committed")
         self._ring(overdue)
         self._clean()
+        self._log_retention.clean(self._pool)
 
     def _note_beat(self) -> None:
         """Remember since when beats came steadily: after a silence of our own, others' silence proves nothing yet."""

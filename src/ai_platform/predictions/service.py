@@ -2,18 +2,21 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from ai_platform.errors import ArtifactRefused, DeadlineExceeded, ModelNotReady, StorageUnavailable
+from ai_platform.access.principal import Principal
+from ai_platform.errors import ArtifactRefused, DeadlineExceeded, ModelFailed, ModelNotReady, StorageUnavailable
 from ai_platform.predictions.answer import with_id
 from ai_platform.predictions.cache import AnswerCache, cache_key
 from ai_platform.predictions.compute import Computing
 from ai_platform.predictions.directory import ModelDirectory
 from ai_platform.predictions.identity import new_text
 from ai_platform.predictions.instances import Instances
+from ai_platform.predictions.prediction_log import PredictionLog
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.telemetry import CACHE
@@ -31,6 +34,22 @@ class Answer(msgspec.Struct, frozen=True):
     cache: str
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A prediction that is asked for: let in, read and checked, and not made yet.
+
+    Attributes:
+        prepared: the version that answers.
+        instances: its input.
+        body: the same as it was sent.
+        principal: who asks.
+    """
+
+    prepared: PreparedModel
+    instances: Instances
+    body: bytes
+    principal: Principal
+
+
 class PredictionService:
     """Answers synchronous predictions; needs neither Redis nor PostgreSQL once a model is loaded.
 
@@ -44,21 +63,24 @@ class PredictionService:
         self._directory = directory
         self._default = settings.models.default
         self._cache = AnswerCache(settings)
+        self._log = PredictionLog(settings, "api")
         self._computing = computing
         # Apart from the threads that predict, so that a model that takes long to load delays no other's answer.
         self._loading = ThreadPoolExecutor(max_workers=2, thread_name_prefix="load")
         self._load_seconds = settings.models.load_seconds
 
     def start(self) -> None:
-        """Belong to the running event loop."""
+        """Belong to the running event loop, and begin to write the prediction log."""
         self._computing.start()
         self._cache.start()
+        self._log.start()
 
     async def close(self) -> None:
         """Let go of threads and connections."""
         await self._computing.close()
         self._loading.shutdown(wait=False, cancel_futures=True)
         await self._cache.close()
+        self._log.stop()
 
     def current(self, name: str | None, alias: str, caller: bytes | None) -> PreparedModel:
         """The version that answers for an alias, from memory; by default the default model's.
@@ -104,34 +126,37 @@ class PredictionService:
         except (ArtifactRefused, StorageUnavailable) as error:
             raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now") from error
 
-    def at_once(self, prepared: PreparedModel, instances: Instances, number: str) -> bytes | None:
+    def at_once(self, asked: Asked, number: str) -> bytes | None:
         """The encoded result object, computed here and now; None if that would hold up the loop, or the cache is asked.
 
         Args:
-            prepared: the version that answers.
-            instances: its checked input.
+            asked: what is to be predicted.
             number: the prediction's id.
 
         Raises:
             ModelFailed: the model raised.
         """
+        prepared, instances = asked.prepared, asked.instances
         if len(instances.rows) > prepared.placement.loop_rows or not self._cache.bypasses(prepared):
             return None
-        encoded = prepared.encoder.encode(prepared.predict_here(instances), single=instances.single)
+        begun = time.perf_counter()
+        try:
+            outputs = prepared.predict_here(instances)
+        except ModelFailed as error:
+            self._note(asked, number, begun, None, code=error.code)
+            raise
+        encoded = prepared.encoder.encode(outputs, single=instances.single)
+        if self._log.is_due():
+            self._keep(asked, number, begun, encoded, cache="bypass")
         return with_id(encoded, number)
 
     async def later(
-        self,
-        prepared: PreparedModel,
-        instances: Instances,
-        deadline: float | None = None,
-        is_gone: Callable[[], bool] | None = None,
+        self, asked: Asked, deadline: float | None = None, is_gone: Callable[[], bool] | None = None
     ) -> Answer:
         """The answer to what `at_once` does not answer: from the cache, or computed apart from the event loop.
 
         Args:
-            prepared: the version that answers.
-            instances: its checked input.
+            asked: what is to be predicted.
             deadline: of the request, on the monotonic clock, in seconds; None for none.
             is_gone: whether the caller has closed the connection.
 
@@ -139,20 +164,53 @@ class PredictionService:
             PlatformError: whatever `Computing.run` raises.
         """
         _require_time(deadline)
+        begun = time.perf_counter()
         number = new_text()
+        try:
+            encoded, cache = await self._find_or_run(asked.prepared, asked.instances, deadline, is_gone)
+        except ModelFailed as error:
+            self._note(asked, number, begun, None, code=error.code)
+            raise
+        self._note(asked, number, begun, encoded, cache=cache)
+        return Answer(with_id(encoded, number), cache)
+
+    def _note(
+        self, asked: Asked, number: str, begun: float, output: bytes | None, *,
+        cache: str | None = None, code: str | None = None,
+    ) -> None:  # fmt: skip
+        if self._log.is_due():
+            self._keep(asked, number, begun, output, cache=cache, code=code)
+
+    def _keep(
+        self, asked: Asked, number: str, begun: float, output: bytes | None, *,
+        cache: str | None = None, code: str | None = None,
+    ) -> None:  # fmt: skip
+        self._log.keep(
+            asked.prepared, asked.body, output,
+            prediction_id=uuid.UUID(number), rows=len(asked.instances.rows), begun=begun, principal=asked.principal,
+            cache=cache, code=code,
+        )  # fmt: skip
+
+    async def _find_or_run(
+        self,
+        prepared: PreparedModel,
+        instances: Instances,
+        deadline: float | None,
+        is_gone: Callable[[], bool] | None,
+    ) -> tuple[bytes, str]:
         if self._cache.bypasses(prepared):
             CACHE.labels("bypass").inc()
-            return Answer(with_id(await self._run(prepared, instances, deadline, is_gone), number), "bypass")
+            return await self._run(prepared, instances, deadline, is_gone), "bypass"
         if len(instances.rows) > prepared.placement.loop_rows:
             # While its queue is full, a look-up for each of those who are refused would cost what others wait for.
             self._computing.require_room(prepared, instances, deadline)
         key = cache_key(prepared, instances)
         kept = await self._cache.get(key)
         if kept is not None:
-            return Answer(with_id(kept, number), "hit")
+            return kept, "hit"
         encoded = await self._run(prepared, instances, deadline, is_gone)
         self._cache.keep(key, encoded)
-        return Answer(with_id(encoded, number), "miss")
+        return encoded, "miss"
 
     async def _run(
         self,
