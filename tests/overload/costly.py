@@ -9,7 +9,7 @@ FINE, RAISES, DIES = 0, 1, 2
 
 
 class Costly:
-    """Doubles a number; takes `seconds` for each row, on a busy machine too, and holds the interpreter's lock meanwhile."""
+    """Doubles a number; takes `seconds` for each row, also on a busy machine, and holds the interpreter's lock."""
 
     inputs = ("number", "trouble", "seconds")
     together = sum

@@ -17,7 +17,6 @@ from ai_platform.cli.app import app
 from ai_platform.errors import ModelFailed
 from ai_platform.predictions.compute import Computing
 from ai_platform.predictions.directory import ModelDirectory
-from ai_platform.predictions.identity import new_text
 from ai_platform.predictions.log_reading import LoggedPrediction, newest
 from ai_platform.predictions.service import Asked, PredictionService
 from ai_platform.settings import PREFIX, Settings
@@ -130,7 +129,7 @@ async def fail(settings: Settings) -> None:
         prepared = directory.current("iris")
         failing = replace(prepared, served=replace(prepared.served, loaded=Failing()))
         body = json.dumps({"features": [5.1, 3.5, 1.4, 0.21]}).encode()
-        service.at_once(Asked(failing, failing.decoder.decode(body), body, ANYBODY), new_text())
+        await service.later(Asked(failing, failing.decoder.decode(body), body, ANYBODY))
     finally:
         await service.close()
         directory.stop()
