@@ -10,7 +10,6 @@ With Redis away, each process keeps to its share: the limit divided by the proce
 """
 
 import asyncio
-import contextlib
 import math
 import secrets
 import time
@@ -23,7 +22,7 @@ from ai_platform.access.gcra import Bucket, Limit, limit_of
 from ai_platform.access.principal import Principal
 from ai_platform.errors import RateLimited
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX
+from ai_platform.storage.redis import KEY_PREFIX, end
 from ai_platform.telemetry import LIMITER_DEGRADED, LOOP_FAILURES, RATE_LIMITED, logger
 
 log = logger(__name__)
@@ -127,9 +126,7 @@ class Limiter:
     async def close(self) -> None:
         """Stop; what was not settled is forgotten."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         await self._redis.aclose()
 
     def admit(self, principal: Principal, client: tuple[str, int] | None) -> Ticket:

@@ -14,10 +14,16 @@ from typing import Literal, Protocol
 import uvicorn
 
 from ai_platform.settings import ApiSettings
+from ai_platform.telemetry import logger
+
+log = logger(__name__)
 
 LOOK_SECONDS = 0.02
 # After Ctrl-C, or when nobody else will answer on this port: how long an idle connection is given all the same.
 HURRIED_SECONDS = 1.0
+
+# For the application to let go of threads and connections, once nobody is left to answer.
+CLOSE_SECONDS = 10.0
 
 Word = Literal["serving", "draining"]
 
@@ -96,7 +102,14 @@ class DrainingServer(uvicorn.Server):
         for task in self.server_state.tasks:
             task.cancel(msg="the time to drain is over")
         if not self.force_exit:
-            await self.lifespan.shutdown()
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.lifespan.shutdown()
+        except TimeoutError:
+            log.error("the application did not close in time; it is left as it is", seconds=CLOSE_SECONDS)
 
     async def _drain(self) -> None:
         seconds = self._settings.drain_seconds

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 from ai_platform.api.children import Child, Place, Post, fork, require_single_thread
+from ai_platform.api.draining import CLOSE_SECONDS
 from ai_platform.api.shared_metrics import leave_slot
 from ai_platform.api.sharing import Counts
 from ai_platform.errors import StackError
@@ -23,8 +24,6 @@ log = logger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 LONGEST_WAIT = 5.0
 SLOTS_A_PROCESS = 4
-# For the application to let go of what it holds, after its connections have ended.
-CLOSE_SECONDS = 5.0
 
 
 class Parent:
@@ -50,7 +49,7 @@ class Parent:
         self._posts = [Post(number) for number in range(processes)]
         self._children: list[Child] = []
         self._to_replace: list[Child] = []
-        self._end_seconds = drain_seconds + CLOSE_SECONDS
+        self._end_seconds = drain_seconds + CLOSE_SECONDS + 1.0
         self._has_served = False
         self._failed = False
         self._selector = selectors.DefaultSelector()

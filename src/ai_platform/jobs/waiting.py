@@ -12,7 +12,7 @@ from ai_platform.errors import Overloaded
 from ai_platform.jobs.job import FINAL, stage
 from ai_platform.jobs.reading import JobReader
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, async_client
+from ai_platform.storage.redis import KEY_PREFIX, async_client, end
 from ai_platform.telemetry import LOOP_FAILURES, logger
 
 log = logger(__name__)
@@ -86,10 +86,7 @@ class JobWatcher:
     async def close(self) -> None:
         """Stop looking."""
         for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end(task)
         await self._redis.aclose()
 
     def release(self) -> None:
