@@ -187,7 +187,7 @@ class PredictionLogSettings(_Group):
         16_384, ge=0, description="largest input, and largest output, that is kept, in bytes; larger ones are left out"
     )
     rows_a_second: int = Field(
-        1_000, ge=1, le=100_000, description="most predictions that one process writes in a second; further ones drop"
+        100, ge=1, le=100_000, description="most predictions that one process logs in a second, against a full disk"
     )
     keep_days: float = Field(7.0, gt=0, le=3_650, description="days for which they are kept")
 

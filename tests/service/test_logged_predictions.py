@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,6 +27,8 @@ from harness import SAMPLE, environment
 from live import live
 
 BY_NAME = {"features": {"sepal_length": 6.5, "sepal_width": 3.0, "petal_length": 5.2, "petal_width": 2.0}}
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "watch-predictions.md"
+QUESTIONS = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 MANY = {"instances": [[5.1, 3.5, 1.4, 0.2], [6.5, 3.0, 5.2, 2.0]]}
 
 
@@ -102,6 +106,13 @@ def test_the_newest_predictions_are_shown_at_the_terminal(seen: Seen) -> None:
     assert [row["id"] for row in as_json] == sorted(seen.logged, reverse=True)[:3]
     assert "nothing is logged" in cli("predictions", "--model", "other", settings=seen.settings).output
     assert cli("predictions", "--version", "1", settings=seen.settings).exit_code != 0
+
+
+@pytest.mark.parametrize("number", range(len(QUESTIONS)))
+def test_each_question_of_the_page_has_an_answer(seen: Seen, number: int) -> None:
+    with psycopg.connect(seen.settings.database_dsn) as connection:
+        connection.execute(QUESTIONS[number])
+        connection.rollback()
 
 
 def test_a_model_that_fails_is_logged_with_its_code(wanted: Settings) -> None:
