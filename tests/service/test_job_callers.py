@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -191,6 +192,16 @@ def test_a_job_that_was_not_started_in_time_expires(idle: Platform) -> None:
     assert idle.job(job_id)["expires_at"]
     idle.start("sweeper")
     assert idle.job(job_id, wait=10)["status"] == "expired"
+
+
+@pytest.mark.parametrize(("query", "seconds"), [("", 30), ("?expires_in=20", 20), ("?expires_in=40", 30)])
+def test_a_caller_who_waits_only_so_long_has_a_job_that_lives_no_longer(
+    platform: Platform, query: str, seconds: int
+) -> None:
+    headers = {"X-Request-Timeout-Ms": "30000"}
+    job = platform.job(platform.client.post(f"/predict/async{query}", json=SAMPLE, headers=headers).json()["id"])
+    lifetime = datetime.fromisoformat(job["expires_at"]) - datetime.fromisoformat(job["created_at"])
+    assert lifetime.total_seconds() == pytest.approx(seconds, abs=0.01)
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "nan", "soon", "86401", "1&expires_in=2"])

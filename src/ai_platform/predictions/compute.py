@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -40,7 +41,7 @@ class Computing:
         """Belong to the running event loop; no process is started before a model needs one."""
         self._loop = asyncio.get_running_loop()
         self._pool = ComputePool(self._settings, self._changed)
-        self._processes = Slots("processes", self._settings.api, lambda: self._pool.slots, self._pool.compute)
+        self._processes = Slots("processes", self._settings.api, lambda: self._pool.slots, self._in_process)
 
     async def close(self) -> None:
         """End all processes; whoever still waits is told."""
@@ -81,7 +82,8 @@ class Computing:
         """Nothing names a version any more. Called by any thread, and returns at once."""
         loop = self._loop
         if loop is not None:
-            loop.call_soon_threadsafe(self._pool.let_go, key)
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the processes with it
+                loop.call_soon_threadsafe(self._pool.let_go, key)
 
     def require_room(self, prepared: PreparedModel, instances: Instances, deadline: float | None = None) -> None:
         """Refuse what `run` would refuse now: before anything else is done for it, so that a refusal costs little.
@@ -130,6 +132,11 @@ class Computing:
 
     def _slots_of(self, call: Call) -> Slots:
         return self._processes if self._pool.serves(call.key) else self._threads
+
+    async def _in_process(self, prepared: PreparedModel, rows: list[list[Value]]) -> Outputs:
+        if not self._pool.serves((prepared.served.name, prepared.served.version)):
+            return await self._in_thread(prepared, rows)  # nothing names it any more, and this call still does
+        return await self._pool.compute(prepared, rows)
 
     async def _in_thread(self, prepared: PreparedModel, rows: list[list[Value]]) -> Outputs:
         loop = asyncio.get_running_loop()

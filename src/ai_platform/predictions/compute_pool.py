@@ -14,7 +14,14 @@ from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.predictions.slots import SlotLost
 from ai_platform.runtimes.runtime import Outputs, Value
 from ai_platform.settings import Settings
-from ai_platform.telemetry import COMPUTE_DEATHS, COMPUTE_PROCESSES, PREDICTION_SECONDS, PREDICTIONS, logger
+from ai_platform.telemetry import (
+    COMPUTE_DEATHS,
+    COMPUTE_PROCESSES,
+    LOOP_FAILURES,
+    PREDICTION_SECONDS,
+    PREDICTIONS,
+    logger,
+)
 
 log = logger(__name__)
 
@@ -142,7 +149,7 @@ class ComputePool:
         if key not in process.loaded:
             version = self._versions.get(key)
             if version is None:
-                raise ModelFailed("the version was deleted")
+                raise ModelFailed("the version is no longer served")
             try:
                 await process.load(version)
             except NotLoaded as error:
@@ -162,7 +169,11 @@ class ComputePool:
         pause = _SHORTEST_PAUSE
         while True:
             begun = time.monotonic()
-            await self._run_one()
+            try:
+                await self._run_one()
+            except Exception:  # the loop must live; the failure is logged and counted
+                LOOP_FAILURES.labels("compute-process").inc()
+                log.exception("a compute process was not kept")
             lived_well = time.monotonic() - begun > _WELL_SECONDS
             pause = _SHORTEST_PAUSE if lived_well else min(2 * pause, _LONGEST_PAUSE)
             self._on_change()
