@@ -32,7 +32,10 @@ PREDICTION_SECONDS = Histogram(
     "aip_prediction_seconds", "Seconds in the model for one call.", ["model", "version"], buckets=LATENCY_BUCKETS
 )
 PREDICTIONS_WAITING = Gauge(
-    "aip_predictions_waiting", "Synchronous predictions that wait for a slot, by place.", ["place"]
+    "aip_predictions_waiting",
+    "Synchronous predictions that wait for a slot, by place.",
+    ["place"],
+    multiprocess_mode="livesum",
 )
 PREDICTIONS_REFUSED = Counter(
     "aip_predictions_refused",
@@ -51,7 +54,7 @@ MICRO_BATCH = Histogram(
     ["model"],
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
-COMPUTE_PROCESSES = Gauge("aip_compute_processes", "Compute processes of this API process that are ready.")
+COMPUTE_PROCESSES = Gauge("aip_compute_processes", "Compute processes that are ready.", multiprocess_mode="livesum")
 COMPUTE_DEATHS = Counter(
     "aip_compute_process_deaths",
     "Compute processes that ended, by reason (died, too_slow, not_started).",

@@ -233,7 +233,7 @@ def cores() -> int:
 
 def slots_of(settings: Settings) -> int:
     """This API process' share of the cores, one at least."""
-    return max(1, cores() // max(1, getattr(settings.api, "processes", 1)))
+    return max(1, cores() // max(1, settings.api.processes))
 
 
 def processes_of(settings: Settings) -> int:
