@@ -9,13 +9,13 @@ from benchmarks.bench import ROOT, progress, results
 from benchmarks.bench.cores import LOAD, pinned
 from benchmarks.bench.report import page
 from benchmarks.bench.results import Options
-from benchmarks.bench.scenarios import memory, overload, restart, slow_neighbour, throughput
+from benchmarks.bench.scenarios import memory, overload, pieces, restart, slow_neighbour, throughput
 from benchmarks.bench.servers_under_test import site
 from rich.console import Console
 
 SCENARIOS = {
     "throughput": throughput, "slow_neighbour": slow_neighbour, "overload": overload, "memory": memory,
-    "restart": restart,
+    "restart": restart, "pieces": pieces,
 }  # fmt: skip
 REPORT = "report"
 console = Console()

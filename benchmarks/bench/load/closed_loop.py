@@ -50,6 +50,11 @@ class Client:
             self._note(UNANSWERED)
             self.finished.set()
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
     def _next(self) -> None:
         self._name = self._names[0] if len(self._names) == 1 else self._draws.choices(self._names, self._weights)[0]
         self._sent = time.monotonic()
@@ -74,12 +79,13 @@ class Client:
             return
         self._connection.send(self._requests[self._name].next())
 
-    def _ended(self, _connection: Connection, status: int) -> None:
-        self._note(status)
+    def _ended(self, connection: Connection, status: int) -> None:
+        self._note(status, connection.code)
         self._next()
 
-    def _note(self, status: int) -> None:
-        self._tally.note(self._name, status, self._sent - self._begun, time.monotonic() - self._sent)
+    def _note(self, status: int, code: str = "") -> None:
+        took = time.monotonic() - self._sent
+        self._tally.note(self._name, status, self._sent - self._begun, took, code)
 
 
 async def run(plan: Plan) -> dict[str, Any]:
@@ -100,7 +106,9 @@ async def run(plan: Plan) -> dict[str, Any]:
     took = min(plan.seconds, time.monotonic() - begun)
     for one, client in zip(waiting, clients, strict=True):
         client.give_up()
+        client.close()
         one.cancel()
+    await asyncio.sleep(0)  # connections close in the loop's next round
     return tally.summary(took)
 
 

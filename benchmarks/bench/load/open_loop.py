@@ -65,6 +65,11 @@ class Connections:
         else:
             self._waiting.append((due, run))
 
+    def close(self) -> None:
+        """Let go of all connections."""
+        for connection in [*self._under_way, *(idle for idle, _ in self._idle)]:
+            connection.close()
+
     def _send(self, connection: Connection, due: Due, run: "PhaseRun") -> None:
         self._under_way[connection] = (due, run)
         connection.send(self._requests[due.name].next())
@@ -82,7 +87,7 @@ class Connections:
 
     def _ended(self, connection: Connection, status: int) -> None:
         due, run = self._under_way.pop(connection)
-        run.note(due, status)
+        run.note(due, status, connection.code)
         if connection.usable:
             self._idle.append((connection, time.monotonic()))
         if self._waiting:
@@ -123,13 +128,13 @@ class PhaseRun:
             if not due.ended:
                 self.note(due, UNANSWERED)
 
-    def note(self, due: Due, status: int) -> None:
+    def note(self, due: Due, status: int, code: str = "") -> None:
         """How a request ended; what comes after it was given up is not counted twice."""
         if due.ended:
             return
         due.ended = True
         self._left -= 1
-        self._tally.note(due.name, status, due.at, time.monotonic() - self._begun - due.at)
+        self._tally.note(due.name, status, due.at, time.monotonic() - self._begun - due.at, code)
         if not self._left:
             self._all_ended.set()
 
@@ -161,6 +166,8 @@ async def run(plan: Plan) -> dict[str, Any]:
         await one.run()
     for one in runs:
         await one.end()
+    connections.close()
+    await asyncio.sleep(0)  # they close in the loop's next round
     return {"phases": [one.summary() for one in runs]}
 
 

@@ -1,6 +1,6 @@
 """What a generator saw: latencies by kind of request and status."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from benchmarks.bench.figures import percentile
@@ -19,9 +19,12 @@ class Tally:
         self._expected = {call.name: call.expect for call in calls}
         # (kind, status) to (seconds since the beginning, seconds that it took).
         self._seen: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+        self._codes: Counter[str] = Counter()
 
-    def note(self, name: str, status: int, at: float, took: float) -> None:
+    def note(self, name: str, status: int, at: float, took: float, code: str = "") -> None:
         """One answer, or the lack of one; `at` is when the request was due, in seconds since the beginning."""
+        if code and status != self._expected[name]:
+            self._codes[code] += 1
         self._seen[name, status].append((at, took))
 
     def summary(self, seconds: float) -> dict[str, Any]:
@@ -39,6 +42,7 @@ class Tally:
             "right": sum(map(len, right.values())),
             "a_second": in_time / seconds,
             "failures": failures,
+            "codes": dict(self._codes),
             "calls": {name: latencies([took for _, took in seen]) for name, seen in right.items() if seen},
             "wrong": {
                 str(NAMES.get(status, status)): latencies([took for _, took in seen])

@@ -57,7 +57,7 @@ def _round(plan: Plan, capacity: float, seconds: float, options: Options) -> dic
     return {
         "capacity": capacity,
         "at": {str(load): figures for load, figures in at.items()},
-        "recovery_seconds": _recovery(seen[-1]["windows"], at[NORMAL]["p50_ms"], afterwards),
+        "recovery_seconds": recovery_seconds(seen[-1]["windows"], at[NORMAL]["p50_ms"], afterwards),
         "failures_afterwards": seen[-1]["failures"],
     }
 
@@ -76,7 +76,7 @@ def _at(phase: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _recovery(windows: list[dict[str, float]], normal_ms: float | None, afterwards: float) -> float:
+def recovery_seconds(windows: list[dict[str, float]], normal_ms: float | None, afterwards: float) -> float:
     """Seconds after the overload from which on every second is normal; all of them, if that never comes."""
     if normal_ms is None:
         return afterwards
