@@ -1,5 +1,6 @@
 """An API with one compute process, and two costly models in it."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,11 +10,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 
 from ai_platform.settings import Settings
 from harness import Iris, eventually
 from live import live
-from overload.costly import FINE
+from overload.costly import FINE, WAITS
 from overload.publishing import publish_costly
 
 
@@ -24,6 +26,7 @@ class Site:
         self.client = httpx.Client(base_url=url, timeout=30, limits=httpx.Limits(max_connections=100))
         self._threads = ThreadPoolExecutor(40)
         self._seen = seen
+        self._gate = seen.with_name("gate")
 
     def ask(self, row: list[float], model: str = "costly", **headers: str) -> httpx.Response:
         return self.client.post(f"/models/{model}/predict", json={"features": row}, headers=headers)
@@ -31,11 +34,23 @@ class Site:
     def later(self, body: dict[str, Any], model: str = "costly", **headers: str) -> "Future[httpx.Response]":
         return self._threads.submit(self.client.post, f"/models/{model}/predict", json=body, headers=headers)
 
-    def begin(self, number: float, seconds: float, model: str = "costly") -> "Future[httpx.Response]":
-        """A prediction that is being computed when this returns."""
-        future = self.later({"features": [number, FINE, seconds]}, model)
+    @contextlib.contextmanager
+    def held(self, number: float, model: str = "costly") -> Iterator[None]:
+        """The one process computes until the end, so that whatever is asked meanwhile has to wait."""
+        held = self.later({"features": [number, WAITS, 0]}, model)
         eventually(lambda: [str(int(number))] in self.seen(), what="it has begun")
-        return future
+        try:
+            yield
+        finally:
+            self._gate.touch()
+            assert held.result(20).status_code == 200
+            self._gate.unlink()
+
+    @staticmethod
+    def waiting(count: int) -> None:
+        """Until so many wait."""
+        gauge = "aip_predictions_waiting"
+        eventually(lambda: REGISTRY.get_sample_value(gauge, {"place": "processes"}) == count, what=f"{count} wait")
 
     def seen(self) -> list[list[str]]:
         """The numbers of each call that the model has seen."""
@@ -60,6 +75,7 @@ def site(module_settings: Settings, iris: Iris, tmp_path_factory: pytest.TempPat
     api = module_settings.api.model_copy(update={"compute_processes": 1, "wait_ms": 10_000})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COSTLY_SEEN", str(seen))
+        patch.setenv("COSTLY_GATE", str(seen.with_name("gate")))
         patch.setenv("COSTLY_PARENT", str(os.getpid()))
         with live(module_settings.model_copy(update={"api": api})) as url:
             site = Site(url, seen)

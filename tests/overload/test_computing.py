@@ -16,53 +16,52 @@ def test_numbers_come_back_as_they_were_made(site: Site) -> None:
     assert answer["predictions"] == [row[0] * 2 for row in rows]
 
 
-def test_a_slow_model_delays_neither_another_nor_the_health_check(site: Site) -> None:
-    slow = site.begin(101, 0.5)
-    for _ in range(5):
-        assert site.client.get("/health/live").status_code == 200
-        assert site.client.post("/predict/", json=SAMPLE).json()["prediction"] == 0
-    assert not slow.done()
-    assert slow.result(10).json()["prediction"] == 202
+def test_a_model_that_computes_delays_neither_another_nor_the_health_check(site: Site) -> None:
+    with site.held(101):
+        for _ in range(5):
+            assert site.client.get("/health/live").status_code == 200
+            assert site.client.post("/predict/", json=SAMPLE).json()["prediction"] == 0
 
 
 def test_a_row_that_raises_fails_alone_among_those_that_waited_with_it(site: Site) -> None:
-    running = site.begin(110, 0.3, "bulky")
-    others = [site.later({"features": [111 + number, FINE, 0]}, "bulky") for number in range(4)]
-    failing = site.later({"instances": [[120, RAISES, 0], [121, FINE, 0]]}, "bulky")
+    with site.held(110, "bulky"):
+        others = [site.later({"features": [111 + number, FINE, 0]}, "bulky") for number in range(4)]
+        failing = site.later({"instances": [[120, RAISES, 0], [121, FINE, 0]]}, "bulky")
+        site.waiting(5)
     assert failing.result(20).json()["code"] == "model_error"
     assert [other.result(20).json()["prediction"] for other in others] == [2 * (111 + number) for number in range(4)]
-    assert running.result(20).status_code == 200
 
 
 def test_whatever_is_computed_together_each_caller_gets_their_own(site: Site) -> None:
-    running = site.begin(130, 0.3, "bulky")
     sizes = [0, *(random.randint(0, 40) for _ in range(18)), 1024]
-    bodies: list[dict[str, Any]] = [
-        {"instances": [[1000 * place + row, FINE, 0] for row in range(size)]}
-        if size
-        else {"features": [1000 * place, FINE, 0]}
-        for place, size in enumerate(sizes, start=1)
-    ]
-    calls = len(site.seen())
-    asked = [site.later(body, "bulky") for body in bodies]
-    for size, place, future in zip(sizes, range(1, 99), asked, strict=False):
+    with site.held(130, "bulky"):
+        calls = len(site.seen())
+        asked = [site.later(_body(place, size), "bulky") for place, size in enumerate(sizes)]
+        site.waiting(len(sizes))
+    for place, (size, future) in enumerate(zip(sizes, asked, strict=True)):
         answer = future.result(20).json()
-        assert "model" in answer, answer
         if size:
             assert answer["predictions"] == [2 * (1000 * place + row) for row in range(size)]
         else:
             assert answer["prediction"] == 2000 * place
-    assert running.result(20).status_code == 200
-    assert len(site.seen()) - calls < len(sizes), "some were computed together"
+    assert len(site.seen()) - calls < len(sizes), "none were computed together"
+
+
+def _body(place: int, size: int) -> dict[str, Any]:
+    """So many instances; for 0, one as `features`."""
+    if not size:
+        return {"features": [1000 * place, FINE, 0]}
+    return {"instances": [[1000 * place + row, FINE, 0] for row in range(size)]}
 
 
 def test_a_deadline_that_passes_in_the_queue_is_told_at_once_and_the_model_never_sees_it(site: Site) -> None:
-    running = site.begin(140, 0.4)
-    late = site.later({"features": [141, FINE, 0]}, **{"X-Request-Timeout-Ms": "300"}).result(20)
-    assert (late.status_code, late.json()["code"]) in {(504, "deadline_exceeded"), (503, "overloaded")}
-    assert running.result(20).status_code == 200
-    assert site.ask([142, FINE, 0]).status_code == 200
-    assert ["141"] not in site.seen()
+    with site.held(140):
+        late = site.later({"features": [141, FINE, 0]}, **{"X-Request-Timeout-Ms": "300"}).result(20)
+        assert (late.status_code, late.json()["code"]) == (504, "deadline_exceeded")
+        hurried = site.later({"features": [142, FINE, 0]}, **{"X-Request-Timeout-Ms": "1"}).result(20)
+        assert hurried.json()["code"] in {"deadline_exceeded", "overloaded"}
+    assert site.ask([143, FINE, 0]).status_code == 200
+    assert not [call for call in site.seen() if {"141", "142"} & set(call)]
 
 
 @pytest.mark.parametrize("given", ["0", "30001", "1.5", "-1", "soon", ""])

@@ -63,6 +63,7 @@ class ModelDirectory:
 
     def __init__(self, settings: Settings, name: str, computing: Computing | None = None) -> None:
         self._source = VersionSource(settings, name, computing)
+        self._default = settings.models.default
         self._refresh_seconds = settings.models.refresh_seconds
         self._announcements = Announcements(settings)
         self._routes: dict[AliasKey, _Route] = {}
@@ -136,7 +137,8 @@ class ModelDirectory:
         aliases = self._source.aliases()
         self._known = frozenset((alias.model, alias.name) for alias in aliases)
         self._looked = True
-        for alias in aliases:
+        # The default model first: readiness waits for it, and a costly model may wait for processes to start.
+        for alias in sorted(aliases, key=lambda alias: alias.model != self._default):
             present = self._routes.get((alias.model, alias.name))
             if present is None or present.targets != alias.targets:
                 self._take_up(alias)
