@@ -46,12 +46,10 @@ class Post:
     """One of so many processes that are to run.
 
     Attributes:
-        number: which.
         start_at: before when, on the monotonic clock, nobody is started in it.
         why: of the next start, for the metrics.
     """
 
-    number: int
     start_at: float = 0.0
     why: str = "first"
     _failures: int = 0
@@ -117,8 +115,8 @@ class Child:
         os.kill(self.pid, number)
 
 
-def require_single_thread() -> None:
-    """Refuse to fork beside a thread, whose locks would stay locked in the child for ever.
+def prepare_to_fork() -> None:
+    """Refuse to fork beside a thread, whose locks would stay locked in the child for ever; keep shared pages shared.
 
     Raises:
         StackError: there is one.

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-from ai_platform.api.children import Child, Place, Post, fork, require_single_thread
+from ai_platform.api.children import Child, Place, Post, fork, prepare_to_fork
 from ai_platform.api.draining import CLOSE_SECONDS
 from ai_platform.api.shared_metrics import leave_slot
 from ai_platform.api.sharing import Counts
@@ -35,18 +35,20 @@ class Parent:
         processes: how many.
         drain_seconds: in which a process that was told to end has answered its last request; some time later it is
             killed.
+        sockets: on which they accept; the parent's copies are closed when all are to end, and not before.
 
     Attributes:
         ended_by: the signal that asked for the end.
         counts: the connections of each, shared with them.
     """
 
-    def __init__(self, processes: int, drain_seconds: float) -> None:
+    def __init__(self, processes: int, drain_seconds: float, sockets: list[socket.socket]) -> None:
         # A rolling restart has a process and its successor at a time, and more may be draining by order from outside.
         self._slots = SLOTS_A_PROCESS * processes
         self.counts = Counts(self._slots)
         self.ended_by: int | None = None
-        self._posts = [Post(number) for number in range(processes)]
+        self._posts = [Post() for _ in range(processes)]
+        self._sockets = sockets
         self._children: list[Child] = []
         self._to_replace: list[Child] = []
         self._end_seconds = drain_seconds + CLOSE_SECONDS + 1.0
@@ -63,7 +65,7 @@ class Parent:
         Raises:
             StackError: they cannot be started.
         """
-        require_single_thread()
+        prepare_to_fork()
         with self._signals() as (reader, _writer):
             self._selector.register(reader, selectors.EVENT_READ)
             while self.ended_by is None or self._children:
@@ -172,6 +174,8 @@ class Parent:
                 self._to_replace = [child for child in self._children if child.stays]
 
     def _end(self, number: int) -> None:
+        for listening in self._sockets:  # what nobody will take is refused, and does not wait
+            listening.close()
         self.ended_by = signal.SIGTERM if number == signal.SIGHUP else number
         for child in self._children:
             child.begin_end(self.ended_by, self._end_seconds)

@@ -52,13 +52,13 @@ def server(settings: Settings) -> DrainingServer:
 def _run_several(settings: Settings) -> None:
     api = settings.api
     life = Life()
-    parent = Parent(api.processes, api.unready_seconds + api.drain_seconds)
     place = None
     try:
         sockets = listen(api.host, api.port)
         log.info("listening", addresses=[made.getsockname()[:2] for made in sockets], processes=api.processes)
         shared = configuration(settings, life)
         shared.load()
+        parent = Parent(api.processes, api.unready_seconds + api.drain_seconds, sockets)
         place = parent.run()
     finally:
         if place is None:

@@ -19,10 +19,13 @@ from prometheus_client import CollectorRegistry, generate_latest, values
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from ai_platform.errors import StackError
+
 PREFIX = "aip-metrics-"
 PARENT = "parent"
 # A folder this young may not have been locked yet.
 NEW_SECONDS = 60.0
+FILE_BYTES = 262_144
 
 
 class _Value:
@@ -90,7 +93,9 @@ class _Shared:
         assert self.folder is not None
         found = self._files.get(name)
         if found is None:
-            found = self._files[name] = MmapedDict(str(self.folder / f"{name}_{self.slot}.db"))
+            path = self.folder / f"{name}_{self.slot}.db"
+            _allocate(path)
+            found = self._files[name] = MmapedDict(str(path))
         return found
 
     def take(self, slot: str) -> None:
@@ -103,6 +108,13 @@ class _Shared:
                 number.open()
 
 
+def _allocate(path: Path) -> None:
+    """Take the room for it now: where a mapped file turns out to have none, a process that writes to it is killed."""
+    with path.open("ab") as file:
+        if not file.tell() and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+
+
 _shared = _Shared()
 
 
@@ -110,11 +122,14 @@ def share() -> None:
     """Count in files from now on; called before any metric is made.
 
     Raises:
-        OSError: there is no place for the files.
+        StackError: there is no place for the files.
     """
     assert "ai_platform.telemetry" not in sys.modules, "its metrics would not be shared"
-    _remove_left_behind(Path(tempfile.gettempdir()))
-    _shared.begin()
+    try:
+        _remove_left_behind(Path(tempfile.gettempdir()))
+        _shared.begin()
+    except OSError as error:
+        raise StackError(f"several API processes need a temporary folder for their metrics: {error.strerror}") from None
     values.ValueClass = _Value
 
 
