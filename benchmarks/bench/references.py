@@ -59,7 +59,7 @@ class Many(BaseModel):
 naive = FastAPI()
 
 
-# `async def` is the faster of its two colours: a plain function would pay for a thread with each request.
+# `async def`, which favours it: a plain function would pay for a thread with each request.
 @naive.post("/{model}/one")
 async def predict_one(model: str, body: One) -> dict[str, Any]:
     """The naive design: scikit-learn called twice for a row."""

@@ -45,7 +45,7 @@ def write(folder: Path, scenario: str, options: Options, figures: dict[str, Any]
     circumstances = {
         "machine": machine.described(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "generator": generator(),
+        "generator": generator(options.seconds),
         "load_before": loaded,
         "cores": os.cpu_count(),
         "rounds": options.rounds,

@@ -16,14 +16,21 @@ SPARE_SECONDS = 90.0
 
 def measure(plan: Plan) -> dict[str, Any]:
     """A closed loop of one kind of request, by the real generator where it is installed."""
-    if wrk.installed() and plan.seconds >= 1:
+    if _by_wrk(plan.seconds):
         return wrk.run(plan)
     return started("closed_loop", plan).seen()
 
 
-def generator() -> str:
-    """What `measure` uses, for the report."""
-    return "wrk" if wrk.installed() else "the bundled asyncio generator (wrk is not installed)"
+def generator(seconds: float) -> str:
+    """What `measure` uses for measurements of this length, for the report."""
+    if _by_wrk(seconds):
+        return "wrk"
+    why = "wrk measures whole seconds" if wrk.installed() else "wrk is not installed"
+    return f"the bundled asyncio generator ({why})"
+
+
+def _by_wrk(seconds: float) -> bool:
+    return wrk.installed() and seconds >= 1
 
 
 class Running:

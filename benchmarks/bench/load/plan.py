@@ -1,6 +1,7 @@
 """What a generator is to send, where, and for how long."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -110,11 +111,9 @@ def _request(call: Call, plan: Plan) -> bytes:
     return f"{head}\r\n{call.body}".encode()
 
 
-def arrivals(rate: float, seconds: float, draws: random.Random) -> list[float]:
+def arrivals(rate: float, seconds: float, draws: random.Random) -> Iterator[float]:
     """Times of a Poisson process from 0 to `seconds`, ascending."""
-    times = []
     at = draws.expovariate(rate)
     while at < seconds:
-        times.append(at)
+        yield at
         at += draws.expovariate(rate)
-    return times

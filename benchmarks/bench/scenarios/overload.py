@@ -1,6 +1,5 @@
 """More than there is room for: the 20 ms model, open loop, from a fifth of its capacity to ten times it, and back."""
 
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -30,14 +29,20 @@ def run(site: Site, options: Options, advance: Callable[[str], None]) -> dict[st
     with site.api(ALL) as server:
         for number in range(options.rounds):
             advance("capacity")
-            closed = Plan(server.port, site.key, [call], CLOSED_CONNECTIONS, max(1.0, options.seconds))
-            started("closed_loop", closed).seen()
+            closed = Plan(server.port, site.key, [call], CLOSED_CONNECTIONS, options.seconds)
+            if not options.quick:
+                started("closed_loop", closed).seen()
             capacity = started("closed_loop", closed).seen()["a_second"]
             advance(f"0.2 to 10 times {capacity:.0f} a second")
             rounds.append(
                 _round(Plan(server.port, site.key, [call], CONNECTIONS, seed=number), capacity, phase_seconds, options)
             )
-    return {"placement": placement(ALL), "loads": LOADS, "phase_seconds": phase_seconds, "rounds": rounds}
+    return {"placement": placement(ALL), "loads": loads(options), "phase_seconds": phase_seconds, "rounds": rounds}
+
+
+def loads(options: Options) -> tuple[float, ...]:
+    """Which loads are offered, in capacities."""
+    return (NORMAL, STRAINED, HEAVIEST) if options.quick else LOADS
 
 
 def steps(options: Options) -> int:
@@ -46,14 +51,14 @@ def steps(options: Options) -> int:
 
 
 def _round(plan: Plan, capacity: float, seconds: float, options: Options) -> dict[str, Any]:
-    phases = [Phase(load * capacity, seconds) for load in LOADS]
+    phases = [Phase(load * capacity, seconds) for load in loads(options)]
     # What the heaviest load has left behind meets the first requests afterwards.
     phases[-1] = Phase(HEAVIEST * capacity, seconds, drains=False)
-    afterwards = 2.0 if options.quick else RECOVERY_SECONDS
+    afterwards = 1.0 if options.quick else RECOVERY_SECONDS
     phases.append(Phase(NORMAL * capacity, afterwards))
     whole = Plan(plan.port, plan.key, plan.calls, plan.connections, phases=phases, seed=plan.seed)
     seen = started("open_loop", whole, first=True).seen()["phases"]
-    at = {load: _at(phase) for load, phase in zip(LOADS, seen, strict=False)}
+    at = {load: _at(phase) for load, phase in zip(loads(options), seen, strict=False)}
     return {
         "capacity": capacity,
         "at": {str(load): figures for load, figures in at.items()},
@@ -83,9 +88,3 @@ def recovery_seconds(windows: list[dict[str, float]], normal_ms: float | None, a
     strange = [each["second"] + 1 for each in windows if each["p50_ms"] > NORMAL_FACTOR * normal_ms]
     missing = set(range(int(afterwards))) - {int(each["second"]) for each in windows}
     return max([0.0, *strange, *(second + 1.0 for second in missing)])
-
-
-def median_at(rounds: list[dict[str, Any]], load: float, name: str) -> float | None:
-    """A figure at a load, the median of the rounds in which there was one."""
-    values = [each["at"][str(load)][name] for each in rounds if each["at"][str(load)][name] is not None]
-    return statistics.median(values) if values else None

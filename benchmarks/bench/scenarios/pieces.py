@@ -14,6 +14,7 @@ from benchmarks.bench.servers_under_test import Site
 from ai_platform.access.keyring import Keyring
 from ai_platform.predictions.identity import new_id
 from ai_platform.predictions.versions import VersionSource
+from ai_platform.telemetry import configure_logging
 
 MODELS = ("iris",)
 REPEATS, CALLS = 201, 200
@@ -21,6 +22,8 @@ REPEATS, CALLS = 201, 200
 
 def run(site: Site, options: Options, advance: Callable[[str], None]) -> dict[str, Any]:
     """Microseconds of each part."""
+    quiet = site.settings.log.model_copy(update={"level": "warning"})
+    configure_logging(quiet, "benchmark")
     repeats = 11 if options.quick else REPEATS
     keyring, source = Keyring(site.settings), VersionSource(site.settings, "benchmark")
     keyring.start()

@@ -46,7 +46,8 @@ def steps(options: Options) -> int:
 def _peak(server: Server, site: Site, options: Options) -> float:
     call = Call("iris", "/predict/", site.models["iris"].body(1))
     plan = Plan(server.port, site.key, [call], 16, options.seconds)
-    measure(plan)
+    if not options.quick:
+        measure(plan)
     return float(measure(plan)["a_second"])
 
 

@@ -102,8 +102,8 @@ def servers(site: Site) -> Iterator[dict[str, Server]]:
 
 def _measured(subject: Subject, server: Server, key: str, options: Options) -> dict[str, Any]:
     call = Call(subject.name, subject.path, subject.body)
-    warm = min(WARM_SECONDS, options.seconds)
-    measure(Plan(server.port, key, [call], subject.connections, warm))
+    if not options.quick:
+        measure(Plan(server.port, key, [call], subject.connections, WARM_SECONDS))
     spent = cpu_seconds(server.pid)
     seen = measure(Plan(server.port, key, [call], subject.connections, options.seconds))
     spent = cpu_seconds(server.pid) - spent
