@@ -165,24 +165,32 @@ def restart(figures: Figures) -> list[str]:
 
 def pieces(figures: Figures) -> list[str]:
     """Part by part."""
-    rows = [f"| {each['name']} | {_micros(each['us'])} |" for each in figures["parts"]]
+    rows = [
+        f"| {each['name']} | {_micros(each['us'])} | {_micros(each['limit_us'])} | {each['limit']} |"
+        for each in figures["parts"]
+    ]
     return [
-        "## Part by part",
+        "## One prediction, part by part",
         "",
         (
-            f"In one process without a socket: processor time of the thread, medians of {figures['repeats']} runs, in "
-            "microseconds. Where each part stands in a request, [the profile of one "
-            "prediction](../architecture/request-path.md) says."
+            f"Iris, one row, in one process without a socket: processor time of the thread, medians of "
+            f"{figures['repeats']} runs of 100 calls, in microseconds. The limit of a part is what the least takes that "
+            "it cannot do without. Parts are measured one after another, each in a loop of its own, where it finds the "
+            "processor's caches warm; in a request they do not, so that the whole is more than their sum. On top come "
+            "the system's calls for reading from and writing to the socket, alike for both. What each part does, [the "
+            "request path](../architecture/request-path.md) says."
         ),
         "",
-        "| Part | µs |",
-        "| --- | ---: |",
+        "| Part | µs | Limit, µs | What the limit is |",
+        "| --- | ---: | ---: | --- |",
         *rows,
         "",
     ]
 
 
-def _micros(value: float) -> str:
+def _micros(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:,.2f}" if value < 10 else f"{value:,.1f}"
 
 

@@ -32,11 +32,13 @@ class Application:
     Attributes:
         app: answers every request (ASGI).
         express: answers those that it can where they are read.
+        lane: the steps that both take.
         routes: FastAPI, behind the lane.
     """
 
     app: App
     express: Express
+    lane: PredictionLane
     routes: FastAPI
 
 
@@ -56,7 +58,7 @@ def create(settings: Settings, life: Life | None = None) -> Application:
     app: App = Envelope(lane, hosts)
     if settings.api.cors_origins:
         app = CrossOrigin(app, settings.api.cors_origins)
-    return Application(app, Express(lane, hosts, settings), behind)
+    return Application(app, Express(lane, hosts, settings), lane, behind)
 
 
 def routes(settings: Settings) -> FastAPI:

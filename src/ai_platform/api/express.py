@@ -84,7 +84,7 @@ class Express:
             if encoded is None:
                 return Begun(target, head, asked)
             status = _OK
-            answer = self._written(head, request_id or number, encoded, given)
+            answer = self.written(head, request_id or number, encoded, given)
         except PlatformError as error:
             status, answer = self._refusal(error, head, given)
         except Exception:
@@ -107,7 +107,15 @@ class Express:
         except PlatformError:
             return None
 
-    def _written(self, head: Head, request_id: str, body: bytes, given: Headers) -> bytes:
+    def written(self, head: Head, request_id: str, body: bytes, given: Headers) -> bytes:
+        """An answer with 200, as it goes to the connection.
+
+        Args:
+            head: of the request.
+            request_id: of the request.
+            body: the encoded result object.
+            given: the server's own headers.
+        """
         if given is not self._given:  # the server makes a new list each second, for the date
             self._given, self._start = given, _STATUS_LINE % (_OK, b"OK") + _lines(given) + self._middle
         limits = b"" if head.ticket is None else _lines(head.ticket.headers())
