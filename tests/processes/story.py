@@ -106,6 +106,7 @@ def test_all_processes_end_in_time_under_load_and_leave_nothing(several: Several
 
 
 def test_processes_end_with_a_parent_that_is_killed(several: Several) -> None:
+    several.platform.parts["api"].stop()
     part = several.platform.start("api")
     eventually(several.answers, 30, "it is ready")
     children = [psutil.Process(pid) for pid in several.children()]
