@@ -174,9 +174,10 @@ def pieces(figures: Figures) -> list[str]:
         "",
         (
             f"Iris, one row, in one process without a socket: processor time of the thread, medians of "
-            f"{figures['repeats']} runs of 100 calls, in microseconds. The limit of a part is what the least takes that "
-            "it cannot do without. Parts are measured one after another, each in a loop of its own, where it finds the "
-            "processor's caches warm; in a request they do not, so that the whole is more than their sum. On top come "
+            f"{figures['repeats']} runs of 100 calls, in microseconds. The limit of a part is what the least "
+            "takes that it cannot do without. Parts are measured one after another, each in a loop of its own, where "
+            "it finds the processor's caches warm; in a request they do not, so that the whole is more than their sum. "
+            "On top come "
             "the system's calls for reading from and writing to the socket, alike for both. What each part does, [the "
             "request path](../architecture/request-path.md) says."
         ),

@@ -69,7 +69,7 @@ async def accept(
     principal = head.principal
     lifetimes = (_expires_in(head, services.settings.jobs.longest_lifetime_seconds), timeout_of(head))
     expires_in = min((seconds for seconds in lifetimes if seconds is not None), default=None)
-    instances = prepared.decoder.decode(body)
+    instances = await services.decoding.decoded(prepared.decoder, body)
     charge(head, len(instances.rows))
     accepted = await services.acceptance.accept(
         prepared,

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from ai_platform.api import security_headers
 from ai_platform.api.deadline import HEADER as DEADLINE
+from ai_platform.api.decoding import LARGE_BYTES
 from ai_platform.api.head import Head, Headers
 from ai_platform.api.hosts import Hosts
 from ai_platform.api.lane import Begun, PredictionLane, Target
@@ -38,13 +39,12 @@ class Express:
     Args:
         lane: whose steps it takes.
         hosts: which are served.
-        settings: limits; whether addresses of callers come from a proxy.
+        settings: whether addresses of callers come from a proxy.
     """
 
     def __init__(self, lane: PredictionLane, hosts: Hosts, settings: Settings) -> None:
         self._lane = lane
         self._hosts = hosts
-        self._most_bytes = settings.limits.body_bytes
         # The address matters to its limit alone; then uvicorn finds out whose it is, on the long way.
         by_proxy = bool(settings.api.trusted_proxies and settings.access.address_rows_a_second)
         self._long_way = _LONG_WAY | {b"x-forwarded-for"} if by_proxy else _LONG_WAY
@@ -79,7 +79,7 @@ class Express:
         token = REQUEST_ID.set(request_id or number)
         try:
             self._lane.enter(target, head)
-            asked = self._lane.begin(head, prepared, body)
+            asked = self._lane.begin(head, prepared, prepared.decoder.decode(body), body)
             encoded = self._lane.services.predictions.at_once(asked, number)
             if encoded is None:
                 return Begun(target, head, asked)
@@ -100,7 +100,7 @@ class Express:
         named = head.named
         if head.repeats or named.get(b"content-type") != _JSON or not self._long_way.isdisjoint(named):
             return None
-        if len(body) > self._most_bytes or not self._hosts.knows(named.get(b"host")):
+        if len(body) > LARGE_BYTES or not self._hosts.knows(named.get(b"host")):
             return None
         try:
             return self._lane.resolve(target, head)

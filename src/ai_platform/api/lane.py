@@ -17,6 +17,7 @@ from ai_platform.errors import InvalidParameter, MethodNotAllowed
 from ai_platform.models.aliases import ALIAS_NAME, PRODUCTION
 from ai_platform.models.registry import MODEL_NAME
 from ai_platform.predictions.identity import new_text
+from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.predictions.service import Asked
 from ai_platform.settings import Settings
@@ -133,15 +134,12 @@ class PredictionLane:
             return predictions.held(target.model, target.version)
         return predictions.current(target.model, target.alias, head.named.get(self._affinity))
 
-    def begin(self, head: Head, prepared: PreparedModel, body: bytes) -> Asked:
-        """Read and check the body of a request that was let in, and charge its rows.
+    def begin(self, head: Head, prepared: PreparedModel, instances: Instances, body: bytes) -> Asked:
+        """Charge the rows of a request that was let in, read and checked.
 
         Raises:
-            InvalidJson: the body is not strict JSON.
-            InvalidInput: the body does not match the model's signature.
-            RateLimited: there is no room for its rows.
+            RateLimited: there is no room for them.
         """
-        instances = prepared.decoder.decode(body)
         charge(head, len(instances.rows))
         return Asked(prepared, instances, body, head.principal)
 
@@ -164,7 +162,8 @@ class PredictionLane:
             )  # fmt: skip
             return
         idempotency_key_of(head)  # of no use here, but one that is malformed was meant for something
-        asked = self.begin(head, prepared, body)
+        instances = await self.services.decoding.decoded(prepared.decoder, body)
+        asked = self.begin(head, prepared, instances, body)
         if len(self.known) < MOST_KNOWN:
             self.known[head.raw_path] = target
         encoded = None

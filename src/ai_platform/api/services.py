@@ -10,6 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.limiter import Limiter
 from ai_platform.api.counting import Counting
+from ai_platform.api.decoding import Decoding
 from ai_platform.api.gate import Gate
 from ai_platform.jobs.acceptance import JobAcceptance
 from ai_platform.jobs.backlog import Backlog
@@ -49,6 +50,7 @@ class Services:
         self.limiter = Limiter(settings, async_client)
         self.gate = Gate(self.keyring, self.limiter)
         self.counting = Counting()
+        self.decoding = Decoding()
 
     async def start(self) -> None:
         """Start everything; none of it waits for PostgreSQL or Redis to be there."""

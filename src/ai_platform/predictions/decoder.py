@@ -46,15 +46,25 @@ class InstanceDecoder:
             InvalidJson: it is not strict JSON.
             InvalidInput: it is not an input of this model.
         """
-        if self._decoder is not None:
-            try:
-                decoded = self._decoder.decode(body)
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                decoded = None
-            if decoded is not None:
-                instances = self._accounted(decoded, body)
-                if instances is not None:
-                    return instances
+        found = self.at_once(body)
+        return self.carefully(body) if found is None else found
+
+    def at_once(self, body: bytes) -> Instances | None:
+        """The instances of a body that the typed decoder can vouch for; None of any other, right or wrong."""
+        if self._decoder is None:
+            return None
+        try:
+            decoded = self._decoder.decode(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        return self._accounted(decoded, body)
+
+    def carefully(self, body: bytes) -> Instances:
+        """Decode and check any body; some microseconds a value, in whichever thread.
+
+        Raises:
+            InvalidJson, InvalidInput: as `decode`.
+        """
         return validate(loads(body, self._max_containers), self._signature, self._limits)
 
     def _accounted(self, decoded: Any, body: bytes) -> Instances | None:
