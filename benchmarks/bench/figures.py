@@ -22,4 +22,4 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Round by round, so that what disturbed one round disturbs both sides of its ratio."""
-    return [one / other for one, other in zip(ours, theirs, strict=True)]
+    return [one / other if other else math.inf for one, other in zip(ours, theirs, strict=True)]

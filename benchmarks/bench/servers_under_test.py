@@ -24,6 +24,9 @@ from ai_platform.storage import postgres
 from ai_platform.storage.schema import migrate
 from harness import START_SECONDS, Platform, eventually, free_port
 
+READY_SECONDS = 60.0
+EACH_PROCESS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -58,7 +61,7 @@ class Site:
 
     @contextlib.contextmanager
     def api(self, cores: frozenset[int], processes: int = 1) -> Iterator[Server]:
-        """The API on these cores, once every model answers."""
+        """The API on these cores, once every model answers, from every process."""
         settings = _with_processes(self.settings, processes)
         with contextlib.ExitStack() as stack:
             platform = Platform(settings, self.folder)
@@ -66,8 +69,9 @@ class Site:
             with pinned(cores):
                 part = platform.start("api")
             eventually(lambda: platform.answers("/health/ready"), START_SECONDS, "the API is ready")
-            for model in self.models.values():
-                eventually(lambda model=model: self.ask(platform.url, model), 60, f"{model.name} answers")  # type: ignore[misc]
+            # Each asks over a connection of its own, so that every process is asked.
+            asked = list(self.models.values()) * (1 if processes == 1 else EACH_PROCESS * processes)
+            eventually(lambda: all(self.ask(platform.url, model) for model in asked), READY_SECONDS, "models answer")
             yield Server(part.pid, platform.port)
 
     def ask(self, url: str, model: Model, rows: int = 1) -> bytes:
