@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.bench.cores import ALL, placement
+from benchmarks.bench.cores import SERVER, placement
 from benchmarks.bench.load.generators import started
 from benchmarks.bench.load.plan import Call, Phase, Plan
 from benchmarks.bench.results import Options
@@ -26,7 +26,7 @@ def run(site: Site, options: Options, advance: Callable[[str], None]) -> dict[st
     call = Call("slow", slow.path, slow.body(1))
     phase_seconds = options.seconds if options.quick else max(6.0, options.seconds)
     rounds = []
-    with site.api(ALL) as server:
+    with site.api(SERVER) as server:
         for number in range(options.rounds):
             advance("capacity")
             closed = Plan(server.port, site.key, [call], CLOSED_CONNECTIONS, options.seconds)
@@ -37,7 +37,7 @@ def run(site: Site, options: Options, advance: Callable[[str], None]) -> dict[st
             rounds.append(
                 _round(Plan(server.port, site.key, [call], CONNECTIONS, seed=number), capacity, phase_seconds, options)
             )
-    return {"placement": placement(ALL), "loads": loads(options), "phase_seconds": phase_seconds, "rounds": rounds}
+    return {"placement": placement(SERVER), "loads": loads(options), "phase_seconds": phase_seconds, "rounds": rounds}
 
 
 def loads(options: Options) -> tuple[float, ...]:
