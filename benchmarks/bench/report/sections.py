@@ -115,8 +115,8 @@ def overload(figures: Figures) -> list[str]:
         *rows,
         "",
         (
-            f"After the heaviest load, at 0.5 again: seconds until the median was back within 1.5 times what it was "
-            f"before, round by round: {recovery}."
+            "After the heaviest load, at 0.5 again: seconds until two seconds in a row had a median of at most 1.5 "
+            f"times what it was before, round by round: {recovery}."
         ),
         "",
     ]

@@ -82,9 +82,11 @@ def _at(phase: dict[str, Any]) -> dict[str, Any]:
 
 
 def recovery_seconds(windows: list[dict[str, float]], normal_ms: float | None, afterwards: float) -> float:
-    """Seconds after the overload from which on every second is normal; all of them, if that never comes."""
-    if normal_ms is None:
-        return afterwards
-    strange = [each["second"] + 1 for each in windows if each["p50_ms"] > NORMAL_FACTOR * normal_ms]
-    missing = set(range(int(afterwards))) - {int(each["second"]) for each in windows}
-    return max([0.0, *strange, *(second + 1.0 for second in missing)])
+    """Seconds after the overload until two seconds in a row are normal; all of them, if that never comes.
+
+    Two, because one may be lucky; and not all that follow, because at this load some are unlucky at any time.
+    """
+    normal = {
+        int(each["second"]) for each in windows if normal_ms is not None and each["p50_ms"] <= NORMAL_FACTOR * normal_ms
+    }
+    return float(next((second for second in sorted(normal) if second + 1 in normal), afterwards))
