@@ -18,12 +18,17 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert spread([3.0, 1.0, 2.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
 
 
-def test_recovery_ends_with_the_last_second_that_is_strange_or_silent() -> None:
-    windows = [{"second": second, "p50_ms": 20.0} for second in range(5)]
-    assert recovery_seconds(windows, 20.0, 5.0) == 0
-    windows[1]["p50_ms"] = 31.0
-    assert recovery_seconds(windows, 20.0, 5.0) == 2
-    assert recovery_seconds([each for each in windows if each["second"] != 3], 20.0, 5.0) == 4
+def test_recovery_comes_with_the_first_two_normal_seconds_in_a_row() -> None:
+    normal, strange = {"p50_ms": 20.0}, {"p50_ms": 31.0}
+
+    def after(*kinds: dict[str, float] | None) -> float:
+        windows = [{"second": float(second), **kind} for second, kind in enumerate(kinds) if kind is not None]
+        return recovery_seconds(windows, 20.0, 10.0)
+
+    assert after(normal, normal, strange) == 0
+    assert after(normal, strange, normal, normal) == 2
+    assert after(normal, None, normal, normal) == 2, "a second without an answer is not normal"
+    assert after(strange, normal, strange, normal) == 10
 
 
 def test_the_peak_is_the_best_at_any_load() -> None:

@@ -67,8 +67,7 @@ def started(kind: str, plan: Plan, *, first: bool = False) -> Running:
     Args:
         kind: which.
         plan: what it does.
-        first: where server and load share cores, whether it comes before others when it wants one, so that its
-            own waiting for a core is not measured as the server's.
+        first: whether it comes before others on its core, so that its own wait for it is not measured as the server's.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.bench.load.{kind}"],

@@ -104,7 +104,7 @@ def overload(figures: Figures) -> list[str]:
             "and a latency that counts from when the request was due. Load 1 is what a closed loop of 8 connections "
             f"got just before ({capacity:.0f} a second); the best goodput at any load was {peak:.0f}. No two requests "
             f"are equal, so none is answered from the cache. {_sentence(figures['placement'])} The generator comes "
-            f"first where it shares a core, and was late by {late:.1f} ms at worst. Medians (lowest to highest) of the "
+            f"first on its core, and was late by {late:.1f} ms at worst. Medians (lowest to highest) of the "
             "rounds."
         ),
         "",
@@ -115,8 +115,8 @@ def overload(figures: Figures) -> list[str]:
         *rows,
         "",
         (
-            f"After the heaviest load, at 0.5 again: seconds until the median was back within 1.5 times what it was "
-            f"before, round by round: {recovery}."
+            "After the heaviest load, at 0.5 again: seconds until two seconds in a row had a median of at most 1.5 "
+            f"times what it was before, round by round: {recovery}."
         ),
         "",
     ]

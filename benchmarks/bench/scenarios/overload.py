@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.bench.cores import ALL, placement
+from benchmarks.bench.cores import SERVER, placement
 from benchmarks.bench.load.generators import started
 from benchmarks.bench.load.plan import Call, Phase, Plan
 from benchmarks.bench.results import Options
@@ -26,7 +26,7 @@ def run(site: Site, options: Options, advance: Callable[[str], None]) -> dict[st
     call = Call("slow", slow.path, slow.body(1))
     phase_seconds = options.seconds if options.quick else max(6.0, options.seconds)
     rounds = []
-    with site.api(ALL) as server:
+    with site.api(SERVER) as server:
         for number in range(options.rounds):
             advance("capacity")
             closed = Plan(server.port, site.key, [call], CLOSED_CONNECTIONS, options.seconds)
@@ -37,7 +37,7 @@ def run(site: Site, options: Options, advance: Callable[[str], None]) -> dict[st
             rounds.append(
                 _round(Plan(server.port, site.key, [call], CONNECTIONS, seed=number), capacity, phase_seconds, options)
             )
-    return {"placement": placement(ALL), "loads": loads(options), "phase_seconds": phase_seconds, "rounds": rounds}
+    return {"placement": placement(SERVER), "loads": loads(options), "phase_seconds": phase_seconds, "rounds": rounds}
 
 
 def loads(options: Options) -> tuple[float, ...]:
@@ -82,9 +82,11 @@ def _at(phase: dict[str, Any]) -> dict[str, Any]:
 
 
 def recovery_seconds(windows: list[dict[str, float]], normal_ms: float | None, afterwards: float) -> float:
-    """Seconds after the overload from which on every second is normal; all of them, if that never comes."""
-    if normal_ms is None:
-        return afterwards
-    strange = [each["second"] + 1 for each in windows if each["p50_ms"] > NORMAL_FACTOR * normal_ms]
-    missing = set(range(int(afterwards))) - {int(each["second"]) for each in windows}
-    return max([0.0, *strange, *(second + 1.0 for second in missing)])
+    """Seconds after the overload until two seconds in a row are normal; all of them, if that never comes.
+
+    Two, because one may be lucky; and not all that follow, because at this load some are unlucky at any time.
+    """
+    normal = {
+        int(each["second"]) for each in windows if normal_ms is not None and each["p50_ms"] <= NORMAL_FACTOR * normal_ms
+    }
+    return float(next((second for second in sorted(normal) if second + 1 in normal), afterwards))
