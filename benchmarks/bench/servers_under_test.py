@@ -7,18 +7,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 from benchmarks.bench import ROOT
-from benchmarks.bench.cores import pinned
+from benchmarks.bench.cores import ALL, pinned
 from benchmarks.bench.models import MODELS, Model
 
 from ai_platform import settings as configuration
 from ai_platform.access import keys
 from ai_platform.access.terms import Terms
 from ai_platform.local.servers import running_servers
+from ai_platform.models.signing import signer
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.schema import migrate
@@ -92,7 +94,7 @@ def site(folder: Path, names: Iterable[str]) -> Iterator[Site]:
         )
         migrate(settings)
         models = {name: MODELS[name]() for name in MODELS if name in set(names)}
-        forms = {name: model.publish(settings, folder) for name, model in models.items()}
+        forms = _published(models, settings, folder)
         with postgres.connect(settings, "benchmark") as connection:
             key, _ = keys.create(connection, Terms(owner="benchmark", scopes=["predict"]), "benchmark", None)
         yield Site(settings, key, models, forms, folder)
@@ -130,6 +132,15 @@ def _listens(port: int) -> bool:
     except httpx.TransportError:
         return False
     return True
+
+
+def _published(models: dict[str, Model], settings: Settings, folder: Path) -> dict[str, str]:
+    """In which form each serves; each is proved in a process of its own, so they are published side by side."""
+    signer(settings.signing_key_file, settings.trusted_keys_dir)  # makes the keys, which two must not do at once
+    with pinned(ALL), ThreadPoolExecutor(len(ALL)) as threads:
+        return dict(
+            zip(models, threads.map(lambda model: model.publish(settings, folder), models.values()), strict=True)
+        )
 
 
 def _with_processes(settings: Settings, processes: int) -> Settings:
