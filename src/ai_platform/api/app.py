@@ -85,8 +85,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await services.start()
     life: Life = app.state.life
     life.on_ending.append(services.watcher.release)
-    if life.successor:
-        await services.until_able(lambda: life.ending)
+    if life.patience:
+        await services.until_able(life.patience, lambda: life.ending)
     try:
         yield
     finally:

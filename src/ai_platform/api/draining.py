@@ -33,15 +33,16 @@ class Life:
 
     Attributes:
         ending: whether it drains: readiness is refused, and each answer is the last of its connection.
-        successor: whether others answer on its port while it starts, so that it takes nothing before it can answer.
+        patience: seconds that it waits at its start until it can answer, before it accepts; 0 when it is alone on its
+            port, where a refusal says more than silence.
         on_ending: what is called when it begins to drain, in the event loop.
     """
 
-    __slots__ = ("ending", "on_ending", "successor")
+    __slots__ = ("ending", "on_ending", "patience")
 
     def __init__(self) -> None:
         self.ending = False
-        self.successor = False
+        self.patience = 0.0
         self.on_ending: list[Callable[[], None]] = []
 
 
@@ -79,11 +80,6 @@ class DrainingServer(uvicorn.Server):
         super().handle_exit(sig, frame)
         self._life.ending = True
         self._asked = sig
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, and then accept."""
-        await super().startup(sockets)
-        self.tell("serving")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # the servers hold them
         """Answer what is under way, accept nothing more, and end when no connection is left or the time is up."""

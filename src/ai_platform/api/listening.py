@@ -1,4 +1,4 @@
-"""The sockets on which several processes accept: bound once, and kept open for as long as their parent lives.
+"""The sockets on which connections are accepted; of several processes bound once, and open while their parent lives.
 
 A connection that arrives while one process ends or begins waits in the backlog until another takes it.
 """

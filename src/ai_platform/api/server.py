@@ -15,7 +15,7 @@ from ai_platform.api.listening import listen
 from ai_platform.api.parent import Parent
 from ai_platform.api.protocol import bounded
 from ai_platform.api.shared_metrics import take_slot, unshare
-from ai_platform.api.sharing import SharingServer
+from ai_platform.api.sharing import Counts, SharingServer
 from ai_platform.settings import Settings
 from ai_platform.telemetry import API_PROCESSES, configure_logging, logger
 
@@ -23,6 +23,9 @@ log = logger(__name__)
 
 # Connections to PostgreSQL and Redis, libraries, logs, model files.
 OTHER_FILES = 512
+# The first processes of a shared port become able at about the same time; one that did so first must not leave half of
+# the callers to another that still refuses. Without a database none becomes able, and then they say so.
+FIRST_SECONDS = 5.0
 
 
 def run(settings: Settings) -> None:
@@ -46,7 +49,7 @@ def run(settings: Settings) -> None:
 def server(settings: Settings) -> DrainingServer:
     """The server of a process that is alone on its port, with the application in it."""
     life = Life()
-    return DrainingServer(configuration(settings, life), life, settings.api, _show)
+    return SharingServer(configuration(settings, life), life, settings.api, _show, Counts(1), 0)
 
 
 def _run_several(settings: Settings) -> None:
@@ -68,7 +71,7 @@ def _run_several(settings: Settings) -> None:
         signal.raise_signal(parent.ended_by)
         return
     take_slot(place.slot)
-    life.successor = place.successor
+    life.patience = settings.models.load_seconds if place.successor else FIRST_SECONDS
     child = SharingServer(shared, life, api, lambda word: _tell(place, word), parent.counts, place.slot)
     for order in ORDERS:
         signal.signal(order, child.handle_exit)

@@ -65,10 +65,10 @@ class Services:
         self.acceptance.start()
         self.watcher.start()
 
-    async def until_able(self, given_up: Callable[[], bool]) -> None:
-        """Wait until this process can do what the others of its port do, at most `models.load_seconds`."""
+    async def until_able(self, seconds: float, given_up: Callable[[], bool]) -> None:
+        """Wait until this process can do what the others of its port do, at most so many seconds."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.models.load_seconds):
+            async with asyncio.timeout(seconds):
                 while not (self._is_able() or given_up()):  # noqa: ASYNC110  # threads bring it about
                     await asyncio.sleep(LOOK_SECONDS)
 

@@ -1,8 +1,12 @@
-"""Accepting on a port that several processes share, so that each gets its part of the connections.
+"""Accepting connections: at once, however busy the loop is, and on a shared port so that each process gets its part.
 
-All of them are woken by a new connection, and whoever is quickest takes it: of 16 that arrive together, one process was
-seen to take all. A caller keeps its connection, so that would last. Here a process that holds more than another lets a
-millisecond pass before it takes one more.
+libuv accepts one connection in each round of its loop. While those that it has already send one request after another,
+a round takes milliseconds, and of 64 callers who connect together the last one waited a quarter of a second. So what
+waits is accepted in one go here.
+
+Of several processes on a port all are woken by a new connection, and whoever is quickest takes it: of 16 that arrive
+together, one process was seen to take all. A caller keeps its connection, so that would last. Here a process that holds
+more than another lets a millisecond pass before it takes one more.
 """
 
 import asyncio
@@ -16,6 +20,8 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from ai_platform.api.draining import DrainingServer, Life, Word
+from ai_platform.api.listening import listen
+from ai_platform.errors import StackError
 from ai_platform.settings import ApiSettings
 from ai_platform.telemetry import LOOP_FAILURES, logger
 
@@ -25,6 +31,8 @@ COURTESY_SECONDS = 0.001
 # After accepting has failed, for want of file descriptors say.
 PAUSE_SECONDS = 1.0
 NOT_SERVING = -1
+# Connections that are accepted before others get their turn.
+MOST_IN_A_GO = 64
 
 
 class Counts:
@@ -53,7 +61,7 @@ class Counts:
 
 
 class Acceptor:
-    """Takes connections, one at a time; a server in uvicorn's sense, which can only be closed.
+    """Takes connections; a server in uvicorn's sense, which can only be closed.
 
     Args:
         sockets: that accept already; its own copies of them.
@@ -98,10 +106,15 @@ class Acceptor:
 
     def _arrived(self, listening: socket.socket) -> None:
         self.tell()
-        if self._held() + len(self._beginning) > self._counts.fewest():
+        if self._holds_more():
             self._pause(listening, COURTESY_SECONDS)
-        else:
-            self._take(listening)
+            return
+        for _ in range(MOST_IN_A_GO):
+            if not self._take(listening) or self._holds_more():
+                return
+
+    def _holds_more(self) -> bool:
+        return self._held() + len(self._beginning) > self._counts.fewest()
 
     def _pause(self, listening: socket.socket, seconds: float) -> None:
         self._loop.remove_reader(listening)
@@ -112,22 +125,24 @@ class Acceptor:
             self._loop.add_reader(listening, self._arrived, listening)
             self._take(listening)
 
-    def _take(self, listening: socket.socket) -> None:
+    def _take(self, listening: socket.socket) -> bool:
+        """Accept one; False when there is none."""
         try:
             accepted, _ = listening.accept()
         except BlockingIOError:
-            return  # another took it
+            return False  # or another took it
         except OSError as error:
             if error.errno != errno.ECONNABORTED:
                 LOOP_FAILURES.labels("accept").inc()
                 log.warning("no connection can be accepted", why=error.strerror)
                 self._pause(listening, PAUSE_SECONDS)
-            return
+            return False
         accepted.settimeout(0)
         begin = self._loop.create_task(self._loop.connect_accepted_socket(self._make, accepted))
         self._beginning.add(begin)
         begin.add_done_callback(self._begun)
         self.tell()
+        return True
 
     def _begun(self, task: asyncio.Task[object]) -> None:
         self._beginning.discard(task)
@@ -136,14 +151,14 @@ class Acceptor:
 
 
 class SharingServer(DrainingServer):
-    """The server of one of several processes on one port.
+    """The server of a process, alone on its port or one of several.
 
     Args:
         config: uvicorn's configuration.
         life: of this process.
         settings: how it ends.
         tell: called when it serves, and when it begins to drain.
-        counts: the connections of all processes.
+        counts: the connections of all processes on the port.
         slot: this one's place among them.
     """
 
@@ -157,12 +172,21 @@ class SharingServer(DrainingServer):
         self._acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, and then accept."""
+        """Start the application, and then accept.
+
+        Raises:
+            StackError: without sockets of a parent, and the address cannot be had.
+        """
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
+        try:
+            listening = sockets or listen(self.config.host, self.config.port)
+        except StackError:
+            await self.lifespan.shutdown()
+            raise
         connections = self.server_state.connections
-        self._acceptor = Acceptor(sockets or [], self._protocol, self._counts, self._slot, lambda: len(connections))
+        self._acceptor = Acceptor(listening, self._protocol, self._counts, self._slot, lambda: len(connections))
         self.servers = [self._acceptor]  # type: ignore[list-item]  # which are only closed
         self.started = True
         self.tell("serving")
