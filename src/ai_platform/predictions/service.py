@@ -135,9 +135,14 @@ class PredictionService:
 
         Raises:
             ModelFailed: the model raised.
+            Overloaded: it would have to wait where too many wait already.
         """
         prepared, instances = asked.prepared, asked.instances
-        if len(instances.rows) > prepared.placement.loop_rows or not self._cache.bypasses(prepared):
+        if len(instances.rows) > prepared.placement.loop_rows:
+            # Who is refused is told so here, where it costs least, and before the cache is asked.
+            self._computing.require_room(prepared, instances, None)
+            return None
+        if not self._cache.bypasses(prepared):
             return None
         begun = time.perf_counter()
         try:
