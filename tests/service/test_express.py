@@ -22,7 +22,7 @@ WRONG = b'{"features": [5.1, 3.5, 1.4]}'
 
 @pytest.fixture(scope="module")
 def url(module_settings: Settings) -> Iterator[str]:
-    with live(module_settings) as base:
+    with live(module_settings, timeout_keep_alive=1) as base:
         httpx.post(f"{base}/models/iris/predict", content=GOOD, headers={"Content-Type": "application/json"})
         yield base
 
@@ -172,23 +172,22 @@ def test_answers_on_both_ways_are_counted(url: str, connection: socket.socket) -
     eventually(lambda: counted() == before + 3, 5, "all three are counted")
 
 
-def test_an_idle_connection_is_closed_after_its_time_and_a_busy_one_is_not(module_settings: Settings) -> None:
-    with live(module_settings, timeout_keep_alive=1) as base:
-        port = int(base.rpartition(":")[2])
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=10) as idle,
-            socket.create_connection(("127.0.0.1", port), timeout=10) as busy,
-        ):
-            busy_reader, idle_reader = Reader(busy), Reader(idle)
-            idle.sendall(request())
-            assert idle_reader.answer()[0] == 200
-            idle.setblocking(False)
-            answered = 0
-            while not _is_closed(idle):
-                busy.sendall(request())
-                assert busy_reader.answer()[0] == 200
-                answered += 1
-            assert answered > 10
+def test_an_idle_connection_is_closed_after_its_time_and_a_busy_one_is_not(url: str) -> None:
+    port = int(url.rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as idle,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as busy,
+    ):
+        busy_reader, idle_reader = Reader(busy), Reader(idle)
+        idle.sendall(request())
+        assert idle_reader.answer()[0] == 200
+        idle.setblocking(False)
+        answered = 0
+        while not _is_closed(idle):
+            busy.sendall(request())
+            assert busy_reader.answer()[0] == 200
+            answered += 1
+        assert answered > 10
 
 
 def _is_closed(connection: socket.socket) -> bool:

@@ -148,8 +148,7 @@ def _outside(folder: DataFolder, account: Account | None) -> Path:
 
 def _make_cluster(home: Path, place: Path, account: Account | None, *, durable: bool) -> None:
     """Run initdb beside the cluster's place and rename the result, so that a half-made one is never taken for whole."""
-    for left in place.glob("making-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    _remove_half_made(place)
     beside = Path(tempfile.mkdtemp(prefix="making-", dir=place))
     try:
         if account is not None:
@@ -158,6 +157,12 @@ def _make_cluster(home: Path, place: Path, account: Account | None, *, durable: 
         (beside / "data").rename(place / "data")
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        _remove_half_made(place)  # again, as what a killed start had begun may have gone on writing for a moment
+
+
+def _remove_half_made(place: Path) -> None:
+    for left in place.glob("making-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _initdb(home: Path, data: Path, account: Account | None, extra: list[str]) -> None:

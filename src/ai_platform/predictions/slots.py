@@ -17,8 +17,8 @@ from ai_platform.telemetry import MICRO_BATCH, PREDICTIONS_REFUSED, PREDICTIONS_
 log = logger(__name__)
 
 # Calls of a costly model that may wait beside one a slot. Who is let in at ten times the capacity waits less than twice
-# as long as one in a hundred does at 0.8 of it: with Poisson arrivals and calls of one length that is 10 calls' time for
-# one slot, 5 for two, of which this leaves room for calls that take longer than usual (docs/adr/0021).
+# as long as one in a hundred does at 0.8 of it: with Poisson arrivals and calls of one length those wait 10 calls' time
+# for one slot, 5 for two; what is left is for calls that take longer than usual (docs/adr/0021).
 _CALLS_WAITING = 6
 # However long that is: a caller has usually left by then.
 _LONGEST_WAIT = 10.0
