@@ -52,7 +52,7 @@ class ApiSettings(_Group):
         256, ge=1, description="predictions of one version that may wait for a slot in one process; more get 503"
     )
     wait_ms: float = Field(
-        50.0,
+        100.0,
         ge=0,
         le=10_000,
         description="expected wait for a slot in ms that is always allowed; costly models may wait for several calls",

@@ -9,6 +9,8 @@ from benchmarks.bench.report import plots, sections
 from benchmarks.bench.report.targets import Figures, verdicts
 
 NAME = "synchronous.md"
+# Beside the description of the request path, where there is such a folder.
+PROFILE = Path("..") / "architecture" / "profile.md"
 SECTIONS: dict[str, Callable[[Figures], list[str]]] = {
     "throughput": sections.throughput, "slow_neighbour": sections.slow_neighbour, "overload": sections.overload,
     "memory": sections.memory, "restart": sections.restart, "pieces": sections.pieces,
@@ -37,7 +39,16 @@ def write(measured: Path, folder: Path) -> Path:
             draw(found[name]["figures"], folder / f"synchronous-{name}.svg")
     page = folder / NAME
     page.write_text(text(found), encoding="utf-8")
+    if "pieces" in found and (folder / PROFILE).parent.is_dir():
+        (folder / PROFILE).write_text(profile(found["pieces"]), encoding="utf-8")
     return page
+
+
+def profile(measured: dict[str, Any]) -> str:
+    """The page of the profile alone, for readers of the architecture."""
+    where = measured["circumstances"]["machine"]
+    lines = [*sections.pieces(measured["figures"]), f"{where}. Written by `make bench`."]
+    return "\n".join(["# The profile of one prediction", *lines[1:]]).replace("(../architecture/", "(") + "\n"
 
 
 def text(found: dict[str, dict[str, Any]]) -> str:

@@ -25,6 +25,10 @@ MAX_HEADERS = 100
 SLOWEST_BYTES_A_SECOND = 65_536
 # Requests of one chunk that are answered at once; what is behind them waits its turn, as other callers do.
 MOST_AT_ONCE = 32
+# A caller who was refused because too many wait, and asks again without waiting, is read again after this long. No
+# answer is delayed by it; but refusals without end would take the processor that the model needs.
+REFUSED_SECONDS = 0.01
+_REFUSED = b"HTTP/1.1 503"
 
 
 class _Stage(IntEnum):
@@ -142,6 +146,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._idle_since = self.loop.time()
             if self.timeout_keep_alive_task is None:
                 self._look_when_idle(self.timeout_keep_alive)
+            if answer.startswith(_REFUSED):
+                self.flow.pause_reading()
+                self.loop.call_later(REFUSED_SECONDS, self._read_on)
         else:
             self._let_go(answer)
             super().on_message_complete()
@@ -186,6 +193,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words, and in plain text
         """What came is no HTTP, or a callback above raised."""
         self._refuse(MalformedRequest("the request line, a header or the length of the body cannot be read"))
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _look_when_idle(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
