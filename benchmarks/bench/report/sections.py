@@ -22,8 +22,8 @@ def throughput(figures: Figures) -> list[str]:
             "the FastAPI route does nothing and returns a raw response; the naive design is a FastAPI route with a "
             "Pydantic body that calls scikit-learn's `predict` and `predict_proba`. Shares are of bare ASGI with as "
             "many connections, medians of the rounds' own. Memory is PSS with all models of this page loaded. 1,024 "
-            "rows and the 20 ms model are computed beside the event loop, where who would wait too long is refused with "
-            "503: that is what failed there."
+            "rows and the 20 ms model are computed beside the event loop, where who would wait too long is refused "
+            "with 503: that is what failed there."
         ),
         "",
         "![Requests a second](synchronous-throughput.svg)",
