@@ -18,7 +18,7 @@ SECTIONS = (
     "## Overload",
     "## Memory under load",
     "## Restarts under load",
-    "## Part by part",
+    "## One prediction, part by part",
     "## Where and how",
 )
 
