@@ -66,13 +66,11 @@ class DrainingServer(uvicorn.Server):
         tell: called when it serves, and when it begins to drain.
     """
 
-    def __init__(
-        self, config: uvicorn.Config, life: Life, settings: ApiSettings, tell: Callable[[Word], None] | None = None
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, life: Life, settings: ApiSettings, tell: Callable[[Word], None]) -> None:
         super().__init__(config)
         self._life = life
         self._settings = settings
-        self.tell: Callable[[Word], None] = tell or (lambda _: None)
+        self.tell = tell
         self._asked: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from ai_platform.api import security_headers
 from ai_platform.api.head import Head
 from ai_platform.api.hosts import Hosts
-from ai_platform.api.problems import internal, problem
+from ai_platform.api.problems import encoded_problem, internal
 from ai_platform.api.request_id import given_id
 from ai_platform.errors import ExpectationFailed, PlatformError
 from ai_platform.predictions.identity import new_text
@@ -102,8 +102,6 @@ def _count(scope: Scope, status: int, seconds: float) -> None:
 async def _answer_problem(error: PlatformError, status: int, send: Send) -> None:
     if status:  # the answer has begun: all that is left is to cut it off
         raise error
-    number, headers, body = problem(error)
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-    encoded.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": number, "headers": encoded})
+    number, headers, body = encoded_problem(error)
+    await send({"type": "http.response.start", "status": number, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -13,7 +13,7 @@ from ai_platform.api.decoding import LARGE_BYTES
 from ai_platform.api.head import Head, Headers
 from ai_platform.api.hosts import Hosts
 from ai_platform.api.lane import Begun, PredictionLane, Target
-from ai_platform.api.problems import internal, problem
+from ai_platform.api.problems import encoded_problem, internal
 from ai_platform.api.request_id import given_id
 from ai_platform.errors import PlatformError
 from ai_platform.predictions.identity import new_text
@@ -124,9 +124,8 @@ class Express:
         )  # fmt: skip
 
     def _refusal(self, error: PlatformError, head: Head, given: Headers) -> tuple[int, bytes]:
-        status, named, body = problem(error)
-        headers = [(name.encode(), value.encode()) for name, value in named.items()]
-        headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", (REQUEST_ID.get() or "").encode())]
+        status, headers, body = encoded_problem(error)
+        headers.append((b"x-request-id", (REQUEST_ID.get() or "").encode()))
         headers += [*(head.ticket.headers() if head.ticket is not None else ()), *security_headers.API]
         line = _STATUS_LINE % (status, HTTPStatus(status).phrase.encode())
         return status, line + _lines(given) + _lines(headers) + b"\r\n" + body

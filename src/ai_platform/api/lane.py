@@ -166,9 +166,7 @@ class PredictionLane:
         asked = self.begin(head, prepared, instances, body)
         if len(self.known) < MOST_KNOWN:
             self.known[head.raw_path] = target
-        encoded = None
-        if deadline is None:
-            encoded = self.services.predictions.at_once(asked, new_text())
+        encoded = self.services.predictions.at_once(asked, new_text(), deadline)
         if encoded is None:
             await self._answer_later(asked, scope, send, deadline)
         else:

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from ai_platform import errors
+from ai_platform.api.head import Headers
 from ai_platform.errors import (
     InvalidInput,
     InvalidParameter,
@@ -94,6 +95,13 @@ def problem(error: PlatformError) -> tuple[int, dict[str, str], bytes]:
     elif isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
     return status, headers, orjson.dumps(body)
+
+
+def encoded_problem(error: PlatformError) -> tuple[int, Headers, bytes]:
+    """The same with headers as they go to a connection, the body's length among them."""
+    status, named, body = problem(error)
+    headers = [(name.encode(), value.encode()) for name, value in named.items()]
+    return status, [*headers, (b"content-length", b"%d" % len(body))], body
 
 
 def internal() -> PlatformError:

@@ -126,21 +126,25 @@ class PredictionService:
         except (ArtifactRefused, StorageUnavailable) as error:
             raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now") from error
 
-    def at_once(self, asked: Asked, number: str) -> bytes | None:
+    def at_once(self, asked: Asked, number: str, deadline: float | None = None) -> bytes | None:
         """The encoded result object, computed here and now; None if that would hold up the loop, or the cache is asked.
 
         Args:
             asked: what is to be predicted.
             number: the prediction's id.
+            deadline: of the request, on the monotonic clock, in seconds; None for none.
 
         Raises:
             ModelFailed: the model raised.
-            Overloaded: it would have to wait where too many wait already.
+            Overloaded: it would have to wait where too many wait already, or beyond its deadline.
+            DeadlineExceeded: the deadline has passed.
         """
+        _require_time(deadline)
         prepared, instances = asked.prepared, asked.instances
         if len(instances.rows) > prepared.placement.loop_rows:
-            # Who is refused is told so here, where it costs least, and before the cache is asked.
-            self._computing.require_room(prepared, instances, None)
+            # Who is refused is told so here, where it costs least, and before the cache is asked: while its queue is
+            # full, a look-up for each of those who are refused would cost what others wait for.
+            self._computing.require_room(prepared, instances, deadline)
             return None
         if not self._cache.bypasses(prepared):
             return None
@@ -148,7 +152,8 @@ class PredictionService:
         try:
             outputs = prepared.predict_here(instances)
         except ModelFailed as error:
-            self._note(asked, number, begun, None, code=error.code)
+            if self._log.is_due():
+                self._keep(asked, number, begun, None, code=error.code)
             raise
         encoded = prepared.encoder.encode(outputs, single=instances.single)
         if self._log.is_due():
@@ -158,7 +163,7 @@ class PredictionService:
     async def later(
         self, asked: Asked, deadline: float | None = None, is_gone: Callable[[], bool] | None = None
     ) -> Answer:
-        """The answer to what `at_once` does not answer: from the cache, or computed apart from the event loop.
+        """The answer to what `at_once` has let in and not answered: from the cache, or computed apart from the loop.
 
         Args:
             asked: what is to be predicted.
@@ -168,23 +173,17 @@ class PredictionService:
         Raises:
             PlatformError: whatever `Computing.run` raises.
         """
-        _require_time(deadline)
         begun = time.perf_counter()
         number = new_text()
         try:
             encoded, cache = await self._find_or_run(asked.prepared, asked.instances, deadline, is_gone)
         except ModelFailed as error:
-            self._note(asked, number, begun, None, code=error.code)
+            if self._log.is_due():
+                self._keep(asked, number, begun, None, code=error.code)
             raise
-        self._note(asked, number, begun, encoded, cache=cache)
-        return Answer(with_id(encoded, number), cache)
-
-    def _note(
-        self, asked: Asked, number: str, begun: float, output: bytes | None, *,
-        cache: str | None = None, code: str | None = None,
-    ) -> None:  # fmt: skip
         if self._log.is_due():
-            self._keep(asked, number, begun, output, cache=cache, code=code)
+            self._keep(asked, number, begun, encoded, cache=cache)
+        return Answer(with_id(encoded, number), cache)
 
     def _keep(
         self, asked: Asked, number: str, begun: float, output: bytes | None, *,
@@ -206,9 +205,6 @@ class PredictionService:
         if self._cache.bypasses(prepared):
             CACHE.labels("bypass").inc()
             return await self._run(prepared, instances, deadline, is_gone), "bypass"
-        if len(instances.rows) > prepared.placement.loop_rows:
-            # While its queue is full, a look-up for each of those who are refused would cost what others wait for.
-            self._computing.require_room(prepared, instances, deadline)
         key = cache_key(prepared, instances)
         kept = await self._cache.get(key)
         if kept is not None:
