@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from lightgbm import LGBMClassifier
+from scipy.sparse import csr_matrix, issparse
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier, VotingClassifier
@@ -15,6 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
@@ -87,6 +89,7 @@ def fitted(fit: Callable[[], Any], given: Callable[[], Given], write: Callable[[
     asked, rows = given()
     classes = getattr(estimator, "classes_", None)
     predictions = estimator.predict(asked)
+    predictions = predictions.toarray() if issparse(predictions) else predictions
     one_output = isinstance(classes, np.ndarray) and np.ndim(predictions) == 1
     return Expected(
         write(estimator),
@@ -95,6 +98,10 @@ def fitted(fit: Callable[[], Any], given: Callable[[], Given], write: Callable[[
         estimator.predict_proba(asked).tolist() if one_output and hasattr(estimator, "predict_proba") else None,
         classes.tolist() if classes is not None and one_output else None,
     )
+
+
+def several_labels() -> Any:
+    return np.c_[IRIS.target == 0, IRIS.target != 1, IRIS.data[:, 0] > 6].astype(int)
 
 
 def arrays(matrix: Any) -> Given:
@@ -158,6 +165,11 @@ ESTIMATORS: list[tuple[str, Callable[[], Any], Callable[[], Given], Signature | 
         DIABETES.data, np.c_[DIABETES.target, -DIABETES.target]), PATIENTS, None),
     ("many outputs with classes", lambda: MultiOutputClassifier(LogisticRegression(max_iter=500)).fit(
         IRIS.data, np.c_[NAMED, NAMED[::-1]]), FLOWERS, Signature(inputs=NUMBERED.inputs)),
+    ("several labels a row", lambda: OneVsRestClassifier(LogisticRegression(max_iter=500)).fit(
+        IRIS.data, several_labels()), FLOWERS, Signature(inputs=NUMBERED.inputs)),
+    ("several labels a row, learnt from a sparse matrix", lambda: OneVsRestClassifier(
+        LogisticRegression(max_iter=500)).fit(IRIS.data, csr_matrix(several_labels())), FLOWERS,
+        Signature(inputs=NUMBERED.inputs)),
     ("outliers", lambda: IsolationForest(n_estimators=5, random_state=0).fit(IRIS.data), FLOWERS, None),
     ("mixed types with missing values", lambda: make_pipeline(mixed(), LogisticRegression()).fit(
         customers(), churned()), CUSTOMERS, CHURN),

@@ -13,6 +13,7 @@ from ai_platform.api.jobs import STATES
 from ai_platform.api.problems import CONTENT_TYPE
 from ai_platform.models.aliases import ALIAS_NAME
 from ai_platform.models.registry import MODEL_NAME
+from ai_platform.models.sample_rows import shown
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.predictions.validation import LARGEST_EXACT_INTEGER, LARGEST_NUMBER
 from ai_platform.runtimes.signature import Feature, Signature
@@ -258,8 +259,8 @@ def _accepted() -> Json:
 def _request(schema: Json, signature: Signature | None) -> Json:
     media: Json = {"schema": schema}
     if signature is not None:
-        example = [feature.example for feature in signature.inputs]
-        named = {feature.name: feature.example for feature in signature.inputs}
+        example = shown(signature)
+        named = {feature.name: value for feature, value in zip(signature.inputs, example, strict=True)}
         media["examples"] = {
             "one instance": {"value": {"features": example}},
             "one instance, by name": {"value": {"features": named}},

@@ -34,11 +34,19 @@ def check(loaded: LoadedModel, manifest: Manifest, tolerance: float = NATIVE_TOL
     if not golden.rows:
         raise ArtifactRefused(f"the manifest of {manifest.model} has no golden rows to check the model by")
     outputs = loaded.predict(golden.rows)
-    if not _agree(outputs, golden, classifies=manifest.signature.classes is not None, tolerance=tolerance):
+    if not agree(outputs, golden, classifies=manifest.signature.classes is not None, tolerance=tolerance):
         raise ArtifactRefused(f"{manifest.model} does not reproduce the golden outputs of its manifest")
 
 
-def _agree(outputs: Outputs, golden: Golden, *, classifies: bool, tolerance: float) -> bool:
+def agree(outputs: Outputs, golden: Golden | Outputs, *, classifies: bool, tolerance: float) -> bool:
+    """Whether two calls gave the same for the same rows.
+
+    Args:
+        outputs: of one call.
+        golden: of the other.
+        classifies: whether the model is a classifier with one output.
+        tolerance: largest difference of numbers, absolute below 1 and relative above.
+    """
     if len(outputs.predictions) != len(golden.predictions):
         return False
     if (outputs.probabilities is None) != (golden.probabilities is None):
@@ -53,7 +61,7 @@ def _agree(outputs: Outputs, golden: Golden, *, classifies: bool, tolerance: flo
     )
 
 
-def _is_a_tie(golden: Golden, row: int, tolerance: float) -> bool:
+def _is_a_tie(golden: Golden | Outputs, row: int, tolerance: float) -> bool:
     if golden.probabilities is None or tolerance <= NATIVE_TOLERANCE:
         return False
     first, second = sorted(golden.probabilities[row], reverse=True)[:2]
@@ -76,4 +84,6 @@ def _same(ours: Any, theirs: Any, tolerance: float) -> bool:
     if not isinstance(theirs, int | float) or not isinstance(ours, int | float):
         # A manifest is JSON, which writes NaN and the infinities as null.
         return ours == theirs or (theirs is None and isinstance(ours, float) and not math.isfinite(ours))
+    if not (math.isfinite(ours) and math.isfinite(theirs)):
+        return ours == theirs or (math.isnan(ours) and math.isnan(theirs))
     return abs(ours - theirs) <= tolerance * max(1.0, abs(theirs))

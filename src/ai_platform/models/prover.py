@@ -26,7 +26,8 @@ from ai_platform.models.golden import check, record
 from ai_platform.models.manifest import MOST_SAMPLE_ROWS, Draft, Manifest
 from ai_platform.models.proof import COMPILED_FORMAT, Answer, Compiled, Native, Refused, Request, Verified
 from ai_platform.models.refusals import sentence
-from ai_platform.models.sample_rows import GOLDEN_ROWS, arranged, invented
+from ai_platform.models.sample_rows import GOLDEN_ROWS, arranged, invented, with_examples
+from ai_platform.models.trials import Trial
 from ai_platform.models.trust import demand
 from ai_platform.runtimes.runtime import Hints, LoadedModel, Rows, Runtime, Value
 from ai_platform.runtimes.signature import Signature
@@ -95,27 +96,26 @@ def _opened(
     if request.manifest is not None:
         loaded = _loaded(runtime, artifact, request.manifest.signature)
         check(loaded, request.manifest)
-        return loaded, request.manifest, request.manifest.golden.rows
+        rows = request.manifest.golden.rows
+        Trial(loaded, request.manifest.format, request.manifest.signature, sampled=True).run(rows)
+        return loaded, request.manifest, rows
     assert request.draft is not None
     signature = _signature(runtime, artifact, request.draft)
     # What reading the signature has built must be gone before it is built again.
     gc.collect()
     loaded = _loaded(runtime, artifact, signature)
     rows = _rows(request.draft, signature)
-    try:
-        outputs = loaded.predict(rows[:GOLDEN_ROWS])
-    except Exception as error:
-        hint = "" if request.draft.rows else "; give --sample with rows that it can predict"
-        raise ArtifactRefused(f"the model cannot predict: {sentence(error)}{hint}") from error
+    trial = Trial(loaded, request.draft.format, signature, sampled=rows != [invented(signature)])
+    trial.run(rows)
     manifest = Manifest(
         model=request.draft.model,
         format=request.draft.format,
         sha256=verified.sha256,
         size=os.fstat(artifact.fileno()).st_size,
-        signature=signature,
+        signature=with_examples(signature, trial.example(rows)),
         libraries={"python": platform.python_version(), **runtime.libraries()},
         metrics=request.draft.metrics,
-        golden=record(outputs, rows[:GOLDEN_ROWS]),
+        golden=record(loaded.predict(rows[:GOLDEN_ROWS]), rows[:GOLDEN_ROWS]),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         hard_limit_seconds=request.draft.hard_limit_seconds,
     )

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from ai_platform.errors import ArtifactRefused
 from ai_platform.runtimes.runtime import Value
 from ai_platform.runtimes.signature import Feature, Signature
@@ -43,6 +45,20 @@ def _as_served(feature: Feature, value: Value) -> Value:
 def invented(signature: Signature) -> list[Value]:
     """One row that a model with this signature should be able to predict."""
     return [_value(feature) for feature in signature.inputs]
+
+
+def shown(signature: Signature) -> list[Value]:
+    """The row that documentation shows: the examples, null only where it is admitted."""
+    made_up = zip(signature.inputs, invented(signature), strict=True)
+    return [None if feature.nullable and feature.example is None else value for feature, value in made_up]
+
+
+def with_examples(signature: Signature, row: Sequence[Value]) -> Signature:
+    """A signature whose inputs show this row, which the model predicts, as their examples."""
+    shown = zip(signature.inputs, row, strict=True)
+    return msgspec.structs.replace(
+        signature, inputs=tuple(msgspec.structs.replace(feature, example=value) for feature, value in shown)
+    )
 
 
 def _value(feature: Feature) -> Value:

@@ -84,12 +84,13 @@ class _Serving:
         begun = time.perf_counter()
         try:
             outputs = served.loaded.predict(asked.rows)
+            misfit = outputs.misfit(len(asked.rows))
         except Exception as error:  # noqa: BLE001  # whatever a model raises is that model's failure
             self.send(Failed(asked.number, f"the model raised {type(error).__name__} for this input"))
             return
         seconds = time.perf_counter() - begun
-        if len(outputs) != len(asked.rows):
-            self.send(Failed(asked.number, f"the model gave {len(outputs)} outputs for {len(asked.rows)} rows"))
+        if misfit is not None:
+            self.send(Failed(asked.number, misfit))
             return
         try:
             encoded = frame(Computed(asked.number, seconds, outputs))

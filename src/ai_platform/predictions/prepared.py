@@ -72,10 +72,11 @@ class PreparedModel:
     def _run(self, instances: Instances) -> Outputs:
         try:
             outputs = self.served.loaded.predict(instances.rows)
+            misfit = outputs.misfit(len(instances.rows))
         except Exception as error:
             raise ModelFailed(f"the model raised {type(error).__name__} for this input") from error
-        if len(outputs.predictions) != len(instances.rows):
-            raise ModelFailed(f"the model gave {len(outputs)} outputs for {len(instances.rows)} rows")
+        if misfit is not None:
+            raise ModelFailed(misfit)
         return outputs
 
 

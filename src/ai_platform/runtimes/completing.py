@@ -91,6 +91,20 @@ def regressor(inputs: tuple[Feature, ...], hints: Hints) -> Signature:
     return Signature(inputs=inputs)
 
 
+def several_labels(inputs: tuple[Feature, ...], hints: Hints) -> Signature:
+    """The signature of a model that predicts several labels a row: each is an output with classes of its own.
+
+    Raises:
+        ValueError: the hints name classes.
+    """
+    if hints.classes is not None:
+        raise ValueError(
+            "--classes names the classes of one label, and the model answers with several labels a row; publish it"
+            " without --classes: a prediction is the list of a row's labels"
+        )
+    return Signature(inputs=inputs)
+
+
 def numbered(count: int) -> list[Feature]:
     """Numbers x0, x1 and so on: the inputs of a model that was trained on arrays."""
     return [Feature(name=f"x{place}") for place in range(count)]

@@ -133,7 +133,8 @@ def library_versions(*names: str) -> dict[str, str]:
 
 
 def _values(answered: Any) -> list[Any]:
-    predicted = np.asarray(answered)
+    # Labels that were learnt from a sparse matrix come back as one.
+    predicted = np.asarray(answered.toarray() if hasattr(answered, "toarray") else answered)
     if predicted.ndim == 2 and predicted.shape[1] == 1:  # noqa: PLR2004  # a target given as one column
         predicted = predicted[:, 0]
     if predicted.dtype == object:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 import numpy as np
 
-from ai_platform.runtimes.completing import classifier, completed_inputs, numbered, regressor
+from ai_platform.runtimes.completing import classifier, completed_inputs, numbered, regressor, several_labels
 from ai_platform.runtimes.linear_form import LINEAR_KEY
 from ai_platform.runtimes.linear_model import linear_model
+from ai_platform.runtimes.onnx_batches import FixedRows, Run, frozen_rows
 from ai_platform.runtimes.onnx_classes import class_labels
 from ai_platform.runtimes.onnx_file import SIGNATURE_KEY, OnnxFacts, facts_of
 from ai_platform.runtimes.onnx_outputs import output_form
@@ -42,7 +43,8 @@ class OnnxRuntime:
     """Loads graphs whose data is all inside, with operators that ONNX Runtime has or the file defines.
 
     Inputs are one tensor of all features, shape (n, features), or several, of one column or more each. Outputs are
-    labels, with probabilities as a tensor or as maps, or one tensor of numbers.
+    labels, with probabilities as a tensor or as maps, or one tensor of numbers. Where a row has several labels, they
+    are its prediction, as a list. A graph that takes a fixed number of rows is called with just as many.
     """
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
@@ -72,10 +74,14 @@ class OnnxRuntime:
         form = output_form(session)
         if form.labels is None and hints.classes is None:
             return regressor(inputs, hints)
+        if form.has_many_labels:
+            return several_labels(inputs, hints)
         labels = None if form.labels is None else class_labels(artifact, form.labels)
         artifact.seek(0)
         if labels is not None:
             return classifier(inputs, labels, hints)
+        if form.may_have_many and hints.classes is None:
+            return several_labels(inputs, hints)
         if hints.classes is None:
             raise ValueError("the graph answers with labels and does not list them; name the classes with --classes")
         return classifier(inputs, range(form.width or len(hints.classes)), hints)
@@ -122,7 +128,7 @@ class OnnxModel:
     """
 
     def __init__(self, session: "onnxruntime.InferenceSession", signature: Signature, *, trusted: bool) -> None:
-        self._run = session.run
+        self._run: Run = session.run
         self._inputs = _plan(session, signature.inputs)
         first = self._inputs[0]
         self._is_one_tensor = len(self._inputs) == 1 and not first.is_flat and first.dtype is not np.object_
@@ -130,7 +136,13 @@ class OnnxModel:
         self._name, self._dtype = first.name, first.dtype
         self._form = output_form(session)
         self._outputs = self._form.names
+        fixed = frozen_rows(session)
+        if fixed is not None:
+            self._run = FixedRows(session.run, fixed)
         self._answer = self._form.reader(signature, trusted=trusted or self._adds_up(signature))
+        if fixed is None and not trusted and not self._takes(signature, 2) and self._takes(signature, 1):
+            # Its inputs leave the number of rows open, and something inside does not.
+            self._run = FixedRows(session.run, 1)
 
     def predict(self, rows: Rows) -> Outputs:
         """Predict rows, shape (n, features)."""
@@ -141,6 +153,13 @@ class OnnxModel:
     def _tensors(self, rows: Rows) -> dict[str, Any]:
         columns = list(zip(*rows, strict=True))
         return {one.name: _tensor([columns[place] for place in one.places], one) for one in self._inputs}
+
+    def _takes(self, signature: Signature, rows: int) -> bool:
+        """Whether so many rows at once get an output each; tried on rows that are made up."""
+        try:
+            return self.predict([[_any(one) for one in signature.inputs]] * rows).misfit(rows) is None
+        except Exception:  # noqa: BLE001  # the library has no class of its own
+            return False
 
     def _adds_up(self, signature: Signature) -> bool:
         """Whether what stands beside the labels are probabilities, and not scores; tried on one row."""
@@ -156,6 +175,7 @@ class OnnxModel:
 
 
 def _any(feature: Feature) -> float | str | bool:
+    """A value that the input might have."""
     if feature.example is not None:
         return feature.example
     if feature.categories:

@@ -29,12 +29,16 @@ class OutputForm:
         names: outputs to compute, labels first.
         has_maps: whether probabilities come as one map a row, from label to probability.
         width: columns of the tensor of numbers or probabilities; None where the graph leaves it open.
+        has_many_labels: whether a row has several labels; then nothing else is computed.
+        may_have_many: whether the graph leaves open how many labels a row has.
     """
 
     labels: str | None
     names: list[str]
     has_maps: bool
     width: int | None
+    has_many_labels: bool = False
+    may_have_many: bool = False
 
     def scores(self, answered: list[Any]) -> Any | None:
         """Probabilities or scores of an answer, shape (n, classes); None where it has none."""
@@ -54,9 +58,11 @@ class OutputForm:
             ValueError: the signature has other classes than the graph, or none where it answers with classes.
         """
         if signature.classes is None:
-            if self.labels is not None:
+            if self.labels is not None and not (self.has_many_labels or self.may_have_many):
                 raise ValueError("the graph answers with classes, and the signature has none")
             return _numbers
+        if self.has_many_labels:
+            raise ValueError("the graph answers with several labels a row, and the signature has classes of one")
         values = list(signature.class_values or signature.classes)
         if self.width is not None and self.width != len(values):
             raise ValueError(f"the signature has {len(values)} classes, and the graph answers with {self.width}")
@@ -77,14 +83,19 @@ def output_form(session: "onnxruntime.InferenceSession") -> OutputForm:
     labels = [one for one in found if one.type in _LABELS and len(one.shape) <= _TABLE]
     maps = [one for one in found if one.type.startswith(_MAPS)]
     numbers = [one for one in found if one.type in _FLOATS and len(one.shape) <= _TABLE]
+    if labels and (_width(labels[0]) or 1) > 1:
+        return OutputForm(labels[0].name, [labels[0].name], has_maps=False, width=None, has_many_labels=True)
+    is_open = bool(labels) and len(labels[0].shape) == _TABLE and _width(labels[0]) is None
     if maps and labels:
-        return OutputForm(labels[0].name, [labels[0].name, maps[0].name], has_maps=True, width=None)
+        names = [labels[0].name, maps[0].name]
+        return OutputForm(labels[0].name, names, has_maps=True, width=None, may_have_many=is_open)
     if maps:
         return OutputForm(maps[0].name, [maps[0].name], has_maps=True, width=None)
     if labels:
         beside = [one for one in numbers if len(one.shape) == _TABLE]
         names = [labels[0].name, *(one.name for one in beside[:1])]
-        return OutputForm(labels[0].name, names, has_maps=False, width=_width(beside[0]) if beside else None)
+        width = _width(beside[0]) if beside else None
+        return OutputForm(labels[0].name, names, has_maps=False, width=width, may_have_many=is_open)
     if len(numbers) == 1:
         return OutputForm(None, [numbers[0].name], has_maps=False, width=_width(numbers[0]))
     kinds = ", ".join(f"{one.name[:40]} ({one.type})" for one in found[:5])

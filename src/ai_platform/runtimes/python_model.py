@@ -12,6 +12,8 @@ The contract of the file:
 - `inputs` (optional) names what a row holds: a list of names of numbers; or a dict of name to type (`number`,
   `integer`, `string`, `boolean`) or to the fields of a feature (`{"type": "string", "nullable": True}`). Without it,
   names and types are the sample's.
+- `max_batch_size` (optional) is how many rows `predict` takes at a time: 1 for a model that takes one row. More rows
+  are given to it one call after another.
 - `classes` (optional) makes it a classifier: a list of what it predicts; or a dict of name to what it predicts for
   it (`{"setosa": 0}`), in the order of the probabilities.
 
@@ -28,10 +30,11 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from ai_platform.runtimes.runtime import Hints, LoadedModel, Outputs, Rows
+from ai_platform.runtimes.runtime import Hints, LoadedModel, Outputs, Rows, WrongOutputs, joined
 from ai_platform.runtimes.signature import Feature, Signature
 
 CLASS_NAME = "Model"
+_PAIR = 2
 
 
 class PythonRuntime:
@@ -77,10 +80,11 @@ class PythonRuntime:
         if declared is not None and list(declared) != [feature.name for feature in signature.inputs]:
             raise ValueError("the signature has other inputs than the class declares")
         model = kind()
+        most_rows = _most_rows(model)
         if callable(getattr(model, "load", None)):
             loaded = model.load()
             model = model if loaded is None else loaded
-        return _PythonModel(model, signature)
+        return _PythonModel(model, signature, most_rows)
 
     def libraries(self) -> dict[str, str]:
         """Python itself; which libraries a source imports it does not say."""
@@ -88,33 +92,67 @@ class PythonRuntime:
 
 
 class _PythonModel:
-    def __init__(self, model: Any, signature: Signature) -> None:
+    def __init__(self, model: Any, signature: Signature, most_rows: int | None) -> None:
         self._model = model
+        self._most_rows = most_rows
         values = signature.class_values or signature.classes
         self._places = None if values is None else {value: number for number, value in enumerate(values)}
 
     def predict(self, rows: Rows) -> Outputs:
+        size = self._most_rows or len(rows)
+        parts = [self._part(rows[start : start + size]) for start in range(0, len(rows), size)]
+        return parts[0] if len(parts) == 1 else joined(parts)
+
+    def _part(self, rows: Rows) -> Outputs:
         answered = self._model.predict([list(row) for row in rows])
         predictions, probabilities = _columns(answered)
-        if len(predictions) != len(rows) or (probabilities is not None and len(probabilities) != len(rows)):
-            raise ValueError("predict gave another number of outputs than it got rows")
+        outputs = Outputs(predictions, self._numbers(predictions), probabilities)
+        misfit = outputs.misfit(len(rows))
+        if misfit is not None:
+            raise WrongOutputs(misfit)
+        return outputs
+
+    def _numbers(self, predictions: list[Any]) -> list[int] | None:
         if self._places is None:
-            return Outputs(predictions, None, probabilities)
-        return Outputs(predictions, [self._places[prediction] for prediction in predictions], probabilities)
+            return None
+        try:
+            return [self._places[prediction] for prediction in predictions]
+        except (KeyError, TypeError):
+            raise WrongOutputs("predict gave a class that is not one of the model's `classes`") from None
+
+
+def _most_rows(model: Any) -> int | None:
+    """Rows that one call of `predict` takes; None for any number."""
+    said = getattr(model, "max_batch_size", None)
+    if said is None or (type(said) is int and said >= 1):
+        return said
+    raise ValueError("`max_batch_size` of the class must be a whole number from 1")
 
 
 def _columns(answered: Any) -> tuple[list[Any], list[list[float]] | None]:
-    if isinstance(answered, dict):
+    if isinstance(answered, dict) and "predictions" in answered:
         predictions, probabilities = answered["predictions"], answered.get("probabilities")
-    elif isinstance(answered, tuple):
+    elif isinstance(answered, tuple) and len(answered) == _PAIR:
         predictions, probabilities = answered
     else:
         predictions, probabilities = answered, None
-    return _plain(predictions), None if probabilities is None else _plain(probabilities)
+    return _list_of("predictions", predictions), (
+        None if probabilities is None else _list_of("probabilities", probabilities)
+    )
+
+
+def _list_of(name: str, given: Any) -> list[Any]:
+    found = _plain(given)
+    if not isinstance(found, list):
+        kind = type(given).__name__
+        raise WrongOutputs(f"predict gave {name} as {kind}, and not as a list or an array with one a row")
+    return found
 
 
 def _plain(values: Any) -> Any:
     """Arrays and the scalars of NumPy as lists and plain values."""
+    if hasattr(values, "to_numpy"):  # a table or a column of pandas
+        values = values.to_numpy()
     if hasattr(values, "tolist"):
         values = values.tolist()
     return [_plain(value) for value in values] if isinstance(values, list | tuple) else values

@@ -12,6 +12,10 @@ Value = float | int | str | bool | None
 Rows = Sequence[Sequence[Value]]
 
 
+class WrongOutputs(ValueError):
+    """A model's answer is not one output a row; no other input would change that."""
+
+
 class Outputs(msgspec.Struct, frozen=True):
     """Aligned columns: entry i of each belongs to row i.
 
@@ -29,6 +33,17 @@ class Outputs(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.predictions)
 
+    def misfit(self, rows: int) -> str | None:
+        """Why these are no outputs of so many rows; None when each row has its own."""
+        numbers, probabilities = self.class_numbers, self.probabilities
+        if len(self.predictions) != rows:
+            return f"the model gave {len(self.predictions)} outputs for {_counted(rows)}"
+        if numbers is not None and len(numbers) != rows:
+            return f"the model gave {len(numbers)} classes for {_counted(rows)}"
+        if probabilities is not None and len(probabilities) != rows:
+            return f"the model gave probabilities of {_counted(len(probabilities))} for {_counted(rows)}"
+        return None
+
     def slice(self, start: int, stop: int) -> "Outputs":
         """The outputs of rows `start` to `stop` (exclusive)."""
         return Outputs(
@@ -36,6 +51,21 @@ class Outputs(msgspec.Struct, frozen=True):
             None if self.class_numbers is None else self.class_numbers[start:stop],
             None if self.probabilities is None else self.probabilities[start:stop],
         )
+
+
+def joined(parts: Sequence[Outputs]) -> Outputs:
+    """The outputs of several calls as those of one."""
+    numbers = [part.class_numbers for part in parts]
+    probabilities = [part.probabilities for part in parts]
+    return Outputs(
+        [value for part in parts for value in part.predictions],
+        None if None in numbers else [value for part in numbers for value in part or ()],
+        None if None in probabilities else [row for part in probabilities for row in part or ()],
+    )
+
+
+def _counted(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows} rows"
 
 
 class LoadedModel(Protocol):
