@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_iris
 
+from ai_platform.inputs.instances import Instances
 from ai_platform.models.signing import signer
-from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.versions import VersionSource
 from ai_platform.training import iris as iris_training
 from ai_platform.training import model_file

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import psycopg
 
-from ai_platform.predictions.decoder import InstanceDecoder
+from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.predictions.identity import new_id
 from ai_platform.predictions.log_buffer import Buffer, Noted
 from ai_platform.predictions.log_writer import LogWriter

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_platform.errors import InvalidInput, InvalidJson
-from ai_platform.predictions.decoder import InstanceDecoder
-from ai_platform.predictions.instances import Instances
-from ai_platform.predictions.strict_json import loads
-from ai_platform.predictions.validation import LARGEST_NUMBER, validate
+from ai_platform.inputs.decoder import InstanceDecoder
+from ai_platform.inputs.instances import Instances
+from ai_platform.inputs.strict_json import loads
+from ai_platform.inputs.validation import LARGEST_NUMBER, validate
 from ai_platform.runtimes.runtime import Value
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings

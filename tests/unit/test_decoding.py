@@ -9,8 +9,8 @@ import pytest
 
 from ai_platform.api.decoding import LARGE_BYTES, MOST_BESIDE, Decoding
 from ai_platform.errors import InvalidInput, InvalidJson
-from ai_platform.predictions.decoder import InstanceDecoder
-from ai_platform.predictions.instances import Instances
+from ai_platform.inputs.decoder import InstanceDecoder
+from ai_platform.inputs.instances import Instances
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 

@@ -26,9 +26,9 @@ from ai_platform.errors import (
     UnknownHost,
     UnsupportedMediaType,
 )
+from ai_platform.inputs.strict_json import MAX_DEPTH, loads
 from ai_platform.jobs.pages import cursor_of, position_of
 from ai_platform.models import manifest
-from ai_platform.predictions.strict_json import MAX_DEPTH, loads
 from ai_platform.settings import Settings
 
 SETTINGS = Settings()

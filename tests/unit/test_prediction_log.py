@@ -11,7 +11,7 @@ import pytest
 
 from ai_platform import settings as configuration
 from ai_platform.access.principal import ANYBODY
-from ai_platform.predictions.decoder import InstanceDecoder
+from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.predictions.identity import new_id
 from ai_platform.predictions.log_buffer import Buffer, Noted
 from ai_platform.predictions.prediction_log import PredictionLog

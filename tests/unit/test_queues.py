@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from ai_platform.errors import CallerLeft, DeadlineExceeded
+from ai_platform.inputs.instances import Instances
 from ai_platform.predictions.calls import Call
 from ai_platform.predictions.expectation import Expectation, retry_after
-from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.placement import Placement
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.predictions.queues import Queues

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from ai_platform.predictions.decoder import InstanceDecoder
-from ai_platform.predictions.instances import Instances
+from ai_platform.inputs.decoder import InstanceDecoder
+from ai_platform.inputs.instances import Instances
 
 # The careful way takes about a millisecond for as much.
 LARGE_BYTES = 8_192

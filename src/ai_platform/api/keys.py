@@ -16,7 +16,7 @@ from ai_platform.api.body import read_json_body
 from ai_platform.api.parameters import principal_of, seconds_of
 from ai_platform.api.services import Services
 from ai_platform.errors import Forbidden
-from ai_platform.predictions.strict_json import loads
+from ai_platform.inputs.strict_json import loads
 from ai_platform.storage.postgres import BoundedConnection
 
 router = APIRouter(tags=["keys"])

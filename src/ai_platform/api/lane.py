@@ -14,10 +14,10 @@ from ai_platform.api.gate import charge
 from ai_platform.api.head import Head
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed
+from ai_platform.inputs.instances import Instances
 from ai_platform.models.aliases import ALIAS_NAME, PRODUCTION
 from ai_platform.models.registry import MODEL_NAME
 from ai_platform.predictions.identity import new_text
-from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.predictions.service import Asked
 from ai_platform.settings import Settings

@@ -18,12 +18,12 @@ from ai_platform.api.parameters import principal_of
 from ai_platform.api.services import Services
 from ai_platform.api.uploading import take
 from ai_platform.errors import InputFault, InvalidInput, InvalidParameter, Overloaded
+from ai_platform.inputs.strict_json import loads
 from ai_platform.models import aliases, publishing, registry, uploads
 from ai_platform.models.aliases import PRODUCTION, Target
 from ai_platform.models.describing import alias_body, model_body, version_body
 from ai_platform.models.manifest import Draft, decode
 from ai_platform.models.proving import Signed
-from ai_platform.predictions.strict_json import loads
 from ai_platform.runtimes.runtime import Value
 from ai_platform.runtimes.signature import Feature
 from ai_platform.storage import postgres

@@ -11,11 +11,11 @@ from ai_platform.api.accepting import SHORTEST_LIFETIME
 from ai_platform.api.deadline import LONGEST_MS
 from ai_platform.api.jobs import STATES
 from ai_platform.api.problems import CONTENT_TYPE
+from ai_platform.inputs.validation import LARGEST_EXACT_INTEGER, LARGEST_NUMBER
 from ai_platform.models.aliases import ALIAS_NAME
 from ai_platform.models.registry import MODEL_NAME
 from ai_platform.models.sample_rows import shown
 from ai_platform.predictions.prepared import PreparedModel
-from ai_platform.predictions.validation import LARGEST_EXACT_INTEGER, LARGEST_NUMBER
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import Settings
 

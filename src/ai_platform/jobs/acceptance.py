@@ -14,11 +14,11 @@ from psycopg_pool import AsyncConnectionPool
 
 from ai_platform.errors import IdempotencyKeyReused, JobNotRetryable, Overloaded, StorageUnavailable
 from ai_platform.failpoints import reach
+from ai_platform.inputs.instances import Instances
 from ai_platform.jobs import statements
 from ai_platform.jobs.backlog import Backlog
 from ai_platform.jobs.doorbell import Doorbell
 from ai_platform.predictions.identity import new_id
-from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import AsyncBoundedConnection

@@ -14,12 +14,12 @@ import redis.exceptions
 
 from ai_platform.errors import ModelNotFound, PlatformError, StorageUnavailable
 from ai_platform.failpoints import reach
+from ai_platform.inputs.instances import Instances
 from ai_platform.jobs import statements
 from ai_platform.jobs.computing import Claimed, Outcome, compute
 from ai_platform.jobs.processes import host_identity, started_at
 from ai_platform.jobs.waiting import FINISHED_CHANNEL
 from ai_platform.predictions.directory import ModelDirectory
-from ai_platform.predictions.instances import Instances
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.redis import Breaker, client

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ai_platform.errors import PlatformError
-from ai_platform.predictions.instances import Instances
+from ai_platform.inputs.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.runtimes.runtime import Outputs
 from ai_platform.telemetry import PREDICTIONS_ABANDONED

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ai_platform.errors import ModelFailed, ModelNotReady
+from ai_platform.inputs.instances import Instances
 from ai_platform.models.registry import Version
 from ai_platform.predictions.calls import Call, VersionKey
 from ai_platform.predictions.compute_pool import ComputePool, slots_of
-from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.predictions.slots import Slots
 from ai_platform.runtimes.runtime import Outputs, Value

@@ -4,7 +4,7 @@ from collections import deque
 from typing import NamedTuple
 from uuid import UUID
 
-from ai_platform.predictions.decoder import InstanceDecoder
+from ai_platform.inputs.decoder import InstanceDecoder
 
 # Of one process. Beyond either, predictions are dropped and counted.
 MOST_ROWS = 10_000

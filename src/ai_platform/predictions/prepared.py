@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 
 from ai_platform.errors import ModelFailed
+from ai_platform.inputs.decoder import InstanceDecoder
+from ai_platform.inputs.instances import Instances
 from ai_platform.models.loader import ServedModel
 from ai_platform.predictions.answer import AnswerEncoder
-from ai_platform.predictions.decoder import InstanceDecoder
-from ai_platform.predictions.instances import Instances
 from ai_platform.predictions.placement import Placement, measure
 from ai_platform.runtimes.catalogue import RELEASES_LOCK
 from ai_platform.runtimes.runtime import Outputs

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from ai_platform.predictions.instances import Instances
-from ai_platform.predictions.strict_json import loads
-from ai_platform.predictions.validation import LARGEST_NUMBER, validate
+from ai_platform.inputs.instances import Instances
+from ai_platform.inputs.strict_json import loads
+from ai_platform.inputs.validation import LARGEST_NUMBER, validate
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 

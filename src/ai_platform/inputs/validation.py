@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ai_platform.errors import InputFault, InvalidInput
-from ai_platform.predictions.instances import Instances
+from ai_platform.inputs.instances import Instances
 from ai_platform.runtimes.runtime import Value
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
