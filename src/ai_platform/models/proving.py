@@ -14,6 +14,7 @@ from ai_platform.errors import ArtifactRefused
 from ai_platform.models.confined_child import ConfinedChild, Ending
 from ai_platform.models.confinement import Limits
 from ai_platform.models.manifest import Draft, Manifest, decode
+from ai_platform.models.own_rows import require_admitted
 from ai_platform.models.proof import Answer, Compiled, Native, ProofReport, Refused, Request, Verified
 from ai_platform.models.registry import MODEL_NAME
 from ai_platform.models.signing import verify
@@ -98,12 +99,14 @@ def prove(artifact: Path, described: Signed | Draft, settings: Settings, *, vouc
             draft=described if isinstance(described, Draft) else None,
         )
         verified, native, outcome = _answers(request, settings.models.prove_seconds)
+    made = manifest or _made(native.manifest, described, verified, size)
+    require_admitted(made, request.draft, settings.limits)
     if "seccomp" not in verified.confinement:
         log.warning("proven without a filter of system calls", confinement=verified.confinement)
     if outcome.why_native is not None:
         compiled.unlink()
     return Proof(
-        manifest or _made(native.manifest, described, verified, size),
+        made,
         bytes.fromhex(verified.sha256),
         compiled if outcome.why_native is None else None,
         _report(verified, native, outcome, time.monotonic() - begun),
