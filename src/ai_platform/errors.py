@@ -199,6 +199,12 @@ class ModelFailed(PlatformError):
     code = "model_error"
 
 
+class NonFiniteOutput(ModelFailed):
+    """The model's output is NaN or infinite, and the platform's setting makes that an error."""
+
+    code = "non_finite_output"
+
+
 class ModelTooSlow(PlatformError):
     """The model did not answer within the time limit of one call; the process that computed it was ended."""
 

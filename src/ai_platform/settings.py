@@ -22,6 +22,7 @@ EXAMPLES = frozenset({
 SECRETS = ("database_url", "database_password", "redis_url", "redis_password", "admin_key")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+NonFinite = Literal["null", "error"]
 # As a browser writes it. There is no `*`: whose pages may call is named.
 Origin = Annotated[str, Field(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -234,6 +235,11 @@ class ModelSettings(_Group):
     )
     compile_max_mb: int = Field(
         64, ge=1, description="largest model file that is compiled to ONNX, and largest graph, in MB"
+    )
+    non_finite: NonFinite = Field(
+        "null",
+        description="outputs that are NaN or infinite, for which JSON has no numbers: `null`, said in the answer's"
+        " `non_finite`, or `error`, and the prediction fails",
     )
     skops_trusted_types: list[str] = Field(
         [], description="types in skops files that need no signature (JSON list), beside those that skops itself trusts"

@@ -140,7 +140,7 @@ def test_a_model_that_does_not_reproduce_its_golden_outputs_is_refused(
 ) -> None:
     golden = decode(own_iris.files.manifest.read_bytes()).golden
     assert golden.probabilities is not None
-    shifted = [[number + 0.001 for number in row] for row in golden.probabilities]
+    shifted = [[(number or 0.0) + 0.001 for number in row] for row in golden.probabilities]
     resign(own_iris, golden=msgspec.structs.replace(golden, probabilities=shifted))
     version = publish(connection, own_iris)
     with pytest.raises(ArtifactRefused, match="golden"):

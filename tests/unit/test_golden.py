@@ -23,7 +23,9 @@ class Answering:
 
 
 def described(
-    predictions: list[Any], probabilities: list[list[float]] | None = None, classes: tuple[str, ...] | None = None
+    predictions: list[Any],
+    probabilities: Any = None,
+    classes: tuple[str, ...] | None = None,
 ) -> Manifest:
     return Manifest(
         model="m",

@@ -33,7 +33,7 @@ def opened(kind: str, content: bytes, hints: Hints | None = None) -> tuple[Loade
 
 def tried(kind: str, content: bytes, rows: list[list[Any]] | None = None) -> int:
     loaded, signature = opened(kind, content)
-    return Trial(loaded, kind, signature, sampled=rows is not None).run(rows or [invented(signature)])
+    return Trial(loaded, kind, signature, sampled=rows is not None).run(rows or [invented(signature)]).rows
 
 
 def frozen(estimator: Any, rows: int) -> bytes:
@@ -180,5 +180,7 @@ def test_a_row_of_the_sample_that_cannot_be_predicted_is_named() -> None:
         )
 
 
-def test_answers_that_are_not_finite_are_the_same_as_themselves() -> None:
-    assert tried("python", source("return [float('nan') if row[0] == 0 else float('inf') for row in rows]")) == 32
+def test_answers_that_are_not_finite_are_the_same_as_themselves_and_counted() -> None:
+    loaded, signature = opened("python", source("return [float('nan') if row[0] == 0 else row[0] for row in rows]"))
+    found = Trial(loaded, "python", signature, sampled=True).run([[0.0], [1.0]])
+    assert (found.rows, found.non_finite) == (32, 16)

@@ -10,6 +10,7 @@ from ai_platform.api import openapi_access, openapi_models
 from ai_platform.api.accepting import SHORTEST_LIFETIME
 from ai_platform.api.deadline import LONGEST_MS
 from ai_platform.api.jobs import STATES
+from ai_platform.api.openapi_result import RESULT
 from ai_platform.api.problems import CONTENT_TYPE
 from ai_platform.inputs.validation import LARGEST_EXACT_INTEGER, LARGEST_NUMBER
 from ai_platform.models.aliases import ALIAS_NAME
@@ -42,21 +43,6 @@ _PROBLEM: Json = {
                 },
             },
         },
-    },
-}
-_RESULT: Json = {
-    "type": "object",
-    "required": ["model", "version", "id"],
-    "properties": {
-        "prediction": {"description": "of the one instance sent as `features`"},
-        "predictions": {"type": "array", "description": "of the instances, in their order"},
-        "label": {"type": "string"},
-        "labels": {"type": "array", "items": {"type": "string"}},
-        "probabilities": {"type": "array"},
-        "classes": {"type": "array", "items": {"type": "string"}},
-        "model": {"type": "string"},
-        "version": {"type": "integer"},
-        "id": {"type": "string"},
     },
 }
 _ACCEPTED: Json = {
@@ -152,7 +138,7 @@ def describe(app: FastAPI) -> Json:
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, summary=__doc__)
     document["info"]["summary"] = "Machine-learning predictions: synchronous, or durable as jobs."
     schemas = document.setdefault("components", {})["schemas"] = {
-        "Problem": _PROBLEM, "Result": _RESULT, "Accepted": _ACCEPTED, "Job": _JOB, "Page": _PAGE, "Status": _SEEN,
+        "Problem": _PROBLEM, "Result": RESULT, "Accepted": _ACCEPTED, "Job": _JOB, "Page": _PAGE, "Status": _SEEN,
         **openapi_access.SCHEMAS,
     }  # fmt: skip
     for model in prepared:

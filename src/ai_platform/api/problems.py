@@ -54,6 +54,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     errors.CallerLeft.code: (499, "The caller left"),
     errors.PlatformError.code: (500, "Internal error"),
     errors.ModelFailed.code: (500, "The model failed"),
+    errors.NonFiniteOutput.code: (500, "The model's output is no number"),
     errors.ModelNotReady.code: (503, "The model is not ready"),
     errors.KeysUnavailable.code: (503, "Keys cannot be checked"),
     errors.StorageUnavailable.code: (503, "The database is not available"),

@@ -16,7 +16,10 @@ COMPILED_TOLERANCE = 1e-5
 
 def record(outputs: Outputs, rows: list[list[Any]]) -> Golden:
     """What a model gave for these rows, as it goes into a manifest."""
-    return Golden(rows, outputs.predictions, outputs.probabilities)
+    probabilities: list[list[float | None]] | None = None
+    if outputs.probabilities is not None:
+        probabilities = [list(row) for row in outputs.probabilities]
+    return Golden(rows, outputs.predictions, probabilities)
 
 
 def check(loaded: LoadedModel, manifest: Manifest, tolerance: float = NATIVE_TOLERANCE) -> None:
@@ -64,7 +67,10 @@ def agree(outputs: Outputs, golden: Golden | Outputs, *, classifies: bool, toler
 def _is_a_tie(golden: Golden | Outputs, row: int, tolerance: float) -> bool:
     if golden.probabilities is None or tolerance <= NATIVE_TOLERANCE:
         return False
-    first, second = sorted(golden.probabilities[row], reverse=True)[:2]
+    given = [value for value in golden.probabilities[row] if value is not None and math.isfinite(value)]
+    if len(given) != len(golden.probabilities[row]):
+        return False
+    first, second = sorted(given, reverse=True)[:2]
     return first - second <= tolerance
 
 

@@ -17,13 +17,13 @@ class Golden(msgspec.Struct, frozen=True):
 
     Attributes:
         rows: shape (n, features).
-        predictions: n values; of a model with several outputs, n lists of values.
+        predictions: n values; of a model with several outputs, n lists of values. JSON has null for what is not finite.
         probabilities: shape (n, classes), or None.
     """
 
     rows: list[list[Value]]
     predictions: list[Any]
-    probabilities: list[list[float]] | None = None
+    probabilities: list[list[float | None]] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

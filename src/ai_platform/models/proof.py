@@ -23,6 +23,8 @@ class ProofReport(msgspec.Struct, frozen=True, kw_only=True):
         points_checked: how many rows were compared.
         peak_bytes: largest resident memory of the child, the libraries included.
         seconds: how long proving took.
+        rows_tried: rows that were predicted together, beside some of them alone; of a small sample, repeated.
+        non_finite_rows: those among them with an output that is NaN or infinite.
         untrusted_types: what opening the artifact executes or makes by its own choice.
         confinement: what the child was held by: `limits`, and `seccomp` and `landlock` where the kernel has them.
     """
@@ -37,6 +39,8 @@ class ProofReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     untrusted_types: list[str]
     confinement: list[str]
+    rows_tried: int = 0
+    non_finite_rows: int = 0
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,11 +92,15 @@ class Native(msgspec.Struct, frozen=True, tag=True):
         manifest: the one that was given, or the one that was made of the draft.
         seconds_a_row: median.
         peak_bytes: largest resident memory so far.
+        rows_tried: rows that were predicted together, beside some of them alone.
+        non_finite_rows: those among them with an output that is NaN or infinite.
     """
 
     manifest: Manifest
     seconds_a_row: float
     peak_bytes: int
+    rows_tried: int
+    non_finite_rows: int
 
 
 class Compiled(msgspec.Struct, frozen=True, tag=True):

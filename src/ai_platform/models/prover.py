@@ -27,7 +27,7 @@ from ai_platform.models.manifest import MOST_SAMPLE_ROWS, Draft, Manifest
 from ai_platform.models.proof import COMPILED_FORMAT, Answer, Compiled, Native, Refused, Request, Verified
 from ai_platform.models.refusals import sentence
 from ai_platform.models.sample_rows import GOLDEN_ROWS, arranged, invented, with_examples
-from ai_platform.models.trials import Trial
+from ai_platform.models.trials import Trial, Tried
 from ai_platform.models.trust import demand
 from ai_platform.runtimes.runtime import Hints, LoadedModel, Rows, Runtime, Value
 from ai_platform.runtimes.signature import Signature
@@ -67,11 +67,11 @@ def _prove(request: Request, confinement: list[str], tried: list[str], answer: C
     with os.fdopen(request.artifact, "rb") as artifact:
         verified = _verified(request, runtime, artifact, confinement)
         answer(verified)
-        loaded, manifest, rows = _opened(request, runtime, artifact, verified)
+        loaded, manifest, rows, found = _opened(request, runtime, artifact, verified)
     # A model that swallowed the refusal here would meet none where it serves.
     if tried:
         raise ArtifactRefused(tried[0])
-    answer(Native(manifest, seconds_a_row(loaded, rows), peak_bytes()))
+    answer(Native(manifest, seconds_a_row(loaded, rows), peak_bytes(), found.rows, found.non_finite))
     answer(_compiled(request, loaded, manifest, rows))
 
 
@@ -92,13 +92,13 @@ def _verified(request: Request, runtime: Runtime, artifact: BinaryIO, confinemen
 
 def _opened(
     request: Request, runtime: Runtime, artifact: BinaryIO, verified: Verified
-) -> tuple[LoadedModel, Manifest, Rows]:
+) -> tuple[LoadedModel, Manifest, Rows, Tried]:
     if request.manifest is not None:
         loaded = _loaded(runtime, artifact, request.manifest.signature)
         check(loaded, request.manifest)
         rows = request.manifest.golden.rows
-        Trial(loaded, request.manifest.format, request.manifest.signature, sampled=True).run(rows)
-        return loaded, request.manifest, rows
+        trial = Trial(loaded, request.manifest.format, request.manifest.signature, sampled=True)
+        return loaded, request.manifest, rows, trial.run(rows)
     assert request.draft is not None
     signature = _signature(runtime, artifact, request.draft)
     # What reading the signature has built must be gone before it is built again.
@@ -106,7 +106,7 @@ def _opened(
     loaded = _loaded(runtime, artifact, signature)
     rows = _rows(request.draft, signature)
     trial = Trial(loaded, request.draft.format, signature, sampled=rows != [invented(signature)])
-    trial.run(rows)
+    found = trial.run(rows)
     manifest = Manifest(
         model=request.draft.model,
         format=request.draft.format,
@@ -119,7 +119,7 @@ def _opened(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         hard_limit_seconds=request.draft.hard_limit_seconds,
     )
-    return loaded, manifest, rows
+    return loaded, manifest, rows, found
 
 
 def _loaded(runtime: Runtime, artifact: BinaryIO, signature: Signature) -> LoadedModel:

@@ -101,6 +101,7 @@ def prove(artifact: Path, described: Signed | Draft, settings: Settings, *, vouc
         verified, native, outcome = _answers(request, settings.models.prove_seconds)
     made = manifest or _made(native.manifest, described, verified, size)
     require_admitted(made, request.draft, settings.limits)
+    _require_finite(native, settings)
     if "seccomp" not in verified.confinement:
         log.warning("proven without a filter of system calls", confinement=verified.confinement)
     if outcome.why_native is not None:
@@ -125,6 +126,15 @@ def _made(manifest: Manifest, described: Signed | Draft, verified: Verified, siz
         metrics=described.metrics,
         hard_limit_seconds=described.hard_limit_seconds,
     )
+
+
+def _require_finite(native: Native, settings: Settings) -> None:
+    if native.non_finite_rows and settings.models.non_finite == "error":
+        raise ArtifactRefused(
+            f"{native.non_finite_rows} of {native.rows_tried} rows that were tried have an output that is NaN or"
+            " infinite, and AI_PLATFORM_MODELS__NON_FINITE=error makes that an error; leave such rows out of the"
+            " sample, or set it to null"
+        )
 
 
 def _trusted(described: Signed | Draft, settings: Settings, *, vouched: bool) -> tuple[Manifest | None, bool]:
@@ -267,4 +277,6 @@ def _report(verified: Verified, native: Native, outcome: Compiled, seconds: floa
         seconds=round(seconds, 3),
         untrusted_types=verified.untrusted_types,
         confinement=verified.confinement,
+        rows_tried=native.rows_tried,
+        non_finite_rows=native.non_finite_rows,
     )

@@ -10,6 +10,7 @@ from ai_platform.errors import ArtifactRefused
 from ai_platform.models.golden import NATIVE_TOLERANCE, agree
 from ai_platform.models.refusals import sentence
 from ai_platform.models.sample_rows import shown
+from ai_platform.runtimes.non_finite import non_finite
 from ai_platform.runtimes.runtime import LoadedModel, Outputs, Value, WrongOutputs
 from ai_platform.runtimes.signature import Signature
 
@@ -30,6 +31,19 @@ Row = Sequence[Value]
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """What a trial covered.
+
+    Attributes:
+        rows: rows that were predicted together.
+        non_finite: those among them with an output that is NaN or infinite.
+    """
+
+    rows: int
+    non_finite: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """How a model is tried.
 
@@ -45,14 +59,11 @@ class Trial:
     signature: Signature
     sampled: bool
 
-    def run(self, rows: Sequence[Row]) -> int:
+    def run(self, rows: Sequence[Row]) -> Tried:
         """Try one row twice, two rows, and as many as there are (at least 32, fewer of a slow model).
 
         Args:
             rows: shape (n, features), n >= 1, all of which the model should predict.
-
-        Returns:
-            How many rows were tried together.
 
         Raises:
             ArtifactRefused: a row cannot be predicted; several rows together cannot; their outputs are not one a row,
@@ -79,7 +90,7 @@ class Trial:
                     f"the model gives other outputs for rows together than for each row alone (row {place + 1} of"
                     f" {count} rows differs); each row must be computed by itself{self._advice}"
                 )
-        return count
+        return Tried(count, sum(_is_non_finite(together.slice(place, place + 1)) for place in range(count)))
 
     def example(self, rows: Sequence[Row]) -> Sequence[Value]:
         """A row to show: the inputs' own examples where the model predicts them together, else a row that was tried."""
@@ -142,3 +153,7 @@ class Trial:
                 f"the model's outputs have no form in JSON ({error}); let it answer with numbers, strings, booleans,"
                 " lists or objects of them"
             ) from error
+
+
+def _is_non_finite(outputs: Outputs) -> bool:
+    return next(non_finite(outputs, single=True), None) is not None

@@ -104,6 +104,6 @@ class AnswerCache:
 def cache_key(prepared: PreparedModel, instances: Instances) -> str:
     """Key of an answer: the artifact's sha256 and the canonical input, hashed together."""
     digest = hashlib.sha256(bytes.fromhex(prepared.served.manifest.sha256))
-    digest.update(f"{prepared.served.name}:{prepared.served.version}:".encode())
+    digest.update(f"{prepared.served.name}:{prepared.served.version}:{prepared.encoder.non_finite}:".encode())
     digest.update(instances.encode())
     return f"{KEY_PREFIX}cache:{digest.hexdigest()}"

@@ -11,7 +11,7 @@ from ai_platform.predictions.answer import AnswerEncoder
 from ai_platform.predictions.placement import Placement, measure
 from ai_platform.runtimes.catalogue import RELEASES_LOCK
 from ai_platform.runtimes.runtime import Outputs
-from ai_platform.settings import LimitSettings
+from ai_platform.settings import LimitSettings, NonFinite
 from ai_platform.telemetry import PREDICTION_SECONDS, PREDICTIONS, Tally, prediction_tally
 
 
@@ -80,12 +80,15 @@ class PreparedModel:
         return outputs
 
 
-def prepare(served: ServedModel, limits: LimitSettings, *, apart: bool = False) -> PreparedModel:
+def prepare(
+    served: ServedModel, limits: LimitSettings, *, apart: bool = False, non_finite: NonFinite = "null"
+) -> PreparedModel:
     """Build the decoder, warm the model with its golden rows, and measure what calls cost.
 
     Args:
         served: the verified model.
         limits: most rows, longest strings.
+        non_finite: what becomes of outputs that are not finite (`models.non_finite`).
         apart: whether costly calls are computed apart from an event loop, so that it matters what holds the lock.
     """
     releases_lock = not apart or served.form == "compiled" or served.manifest.format in RELEASES_LOCK
@@ -95,7 +98,7 @@ def prepare(served: ServedModel, limits: LimitSettings, *, apart: bool = False) 
     return PreparedModel(
         served,
         InstanceDecoder(signature, limits),
-        AnswerEncoder(served.name, served.version, signature),
+        AnswerEncoder(served.name, served.version, signature, non_finite),
         placement,
         prediction_tally(served.name, served.version),
     )

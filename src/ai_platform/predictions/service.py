@@ -135,7 +135,7 @@ class PredictionService:
             deadline: of the request, on the monotonic clock, in seconds; None for none.
 
         Raises:
-            ModelFailed: the model raised.
+            ModelFailed: the model raised, or its outputs are nothing that an answer can hold.
             Overloaded: it would have to wait where too many wait already, or beyond its deadline.
             DeadlineExceeded: the deadline has passed.
         """
@@ -151,11 +151,11 @@ class PredictionService:
         begun = time.perf_counter()
         try:
             outputs = prepared.predict_here(instances)
+            encoded = prepared.encoder.encode(outputs, single=instances.single)
         except ModelFailed as error:
             if self._log.is_due():
                 self._keep(asked, number, begun, None, code=error.code)
             raise
-        encoded = prepared.encoder.encode(outputs, single=instances.single)
         if self._log.is_due():
             self._keep(asked, number, begun, encoded, cache="bypass")
         return with_id(encoded, number)

@@ -77,7 +77,12 @@ class VersionSource:
             with postgres.translated(), self._connections.connection() as connection:
                 version = registry.find(connection, *key)
             served = self._loader.load(version)
-            prepared = prepare(served, self._settings.limits, apart=self._computing is not None)
+            prepared = prepare(
+                served,
+                self._settings.limits,
+                apart=self._computing is not None,
+                non_finite=self._settings.models.non_finite,
+            )
             if self._computing is not None:
                 self._computing.take_up(version, prepared)
         except PlatformError as error:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ai_platform.models import publishing
 from ai_platform.models.aliases import PRODUCTION
-from ai_platform.models.manifest import Golden, Manifest, encode
+from ai_platform.models.golden import record
+from ai_platform.models.manifest import Manifest, encode
 from ai_platform.models.proving import Signed
 from ai_platform.models.publishing import Published
 from ai_platform.models.signing import Signer
@@ -90,7 +91,7 @@ def _describe(trained: Trained, artifact: bytes) -> Manifest:
         signature=trained.signature,
         libraries=_libraries(),
         metrics=trained.metrics,
-        golden=Golden([list(row) for row in trained.sample], outputs.predictions, outputs.probabilities),
+        golden=record(outputs, [list(row) for row in trained.sample]),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
