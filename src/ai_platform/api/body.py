@@ -23,9 +23,16 @@ async def read_json_body(scope: Scope, receive: Receive, settings: Settings) -> 
         part: bytes = message.get("body", b"")
         body += part
         if len(body) > limit:
-            raise BodyTooLarge(f"the body may have {limit} bytes")
+            raise BodyTooLarge(_too_large(limit))
         if not message.get("more_body", False):
             return body
+
+
+def _too_large(limit: int) -> str:
+    return (
+        f"the body may have {limit} bytes (AI_PLATFORM_LIMITS__BODY_BYTES); split its rows into several requests or"
+        " jobs, as `ai-platform predict NAME --file FILE` does"
+    )
 
 
 def _check_headers(headers: list[tuple[bytes, bytes]], limit: int) -> None:
@@ -36,7 +43,7 @@ def _check_headers(headers: list[tuple[bytes, bytes]], limit: int) -> None:
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise UnsupportedMediaType("compressed bodies are not read; send it without Content-Encoding")
         elif name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
-            raise BodyTooLarge(f"the body may have {limit} bytes")
+            raise BodyTooLarge(_too_large(limit))
     if media_type != b"application/json":
         _check_media_type(media_type)
 

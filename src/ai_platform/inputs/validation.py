@@ -61,7 +61,11 @@ class _Check:
         if not instances:
             self.fault("/instances", "must hold at least one instance")
         if len(instances) > self.limits.rows:
-            self.fault("/instances", f"must hold at most {self.limits.rows} instances")
+            self.fault(
+                "/instances",
+                f"must hold at most {self.limits.rows} instances (AI_PLATFORM_LIMITS__ROWS); split them into several"
+                " requests or jobs",
+            )
             return None
         rows = []
         for number, instance in enumerate(instances):

@@ -233,14 +233,18 @@ def _answers(request: Request, seconds: float) -> tuple[Verified, Native, Compil
                 child.extend(seconds)
         ending = child.end(finished=heard.is_all)
     if heard.verified is None or heard.native is None:
-        why = _why(heard, ending, seconds)
-        log.warning("model refused", why=why, output=ending.output)
-        raise ArtifactRefused(why)
+        _log_output("refused", ending)
+        raise ArtifactRefused(_why(heard, ending, seconds))
     if heard.compiled is None:
-        why = _why(heard, ending, seconds)
-        log.warning("model not compiled", why=why, output=ending.output)
-        heard.compiled = Compiled(f"compiling it failed: {why}")
+        _log_output("not compiled", ending)
+        heard.compiled = Compiled(f"compiling it failed: {_why(heard, ending, seconds)}")
     return heard.verified, heard.native, heard.compiled
+
+
+def _log_output(outcome: str, ending: Ending) -> None:
+    """What it wrote; why is the caller's to say, and once is enough."""
+    if ending.output.strip():
+        log.warning("what the tried model wrote", outcome=outcome, output=ending.output)
 
 
 def _understood(line: bytes) -> Answer | None:

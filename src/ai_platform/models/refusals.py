@@ -2,6 +2,8 @@
 
 import re
 
+from ai_platform.runtimes.onnx_reasons import is_reason, reason
+
 _LONGEST = 500
 # Folders say nothing to who publishes, and are nobody else's business; the file's name may.
 _FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/'\":,;()]+/)+(?=[^\s/])")
@@ -29,6 +31,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, PermissionError) and error.errno is not None:
         return "it tried to open or change a file that it may not"
     text = without_paths(" ".join(str(error).split()))[:_LONGEST]
-    if isinstance(error, ValueError | PermissionError) and text:
-        return text
-    return f"{type(error).__name__} was raised" + (f": {text}" if text else "")
+    if is_reason(text):
+        return f"ONNX Runtime says: {reason(str(error))}"
+    known = isinstance(error, ValueError | PermissionError) and text
+    return text if known else f"{type(error).__name__} was raised" + (f": {text}" if text else "")

@@ -1,7 +1,6 @@
 """`onnx`: a graph in the open neural network exchange format, run by ONNX Runtime on one thread a call."""
 
 import ctypes
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -18,6 +17,7 @@ from ai_platform.runtimes.onnx_batches import FixedRows, Run, frozen_rows
 from ai_platform.runtimes.onnx_classes import class_labels
 from ai_platform.runtimes.onnx_file import SIGNATURE_KEY, OnnxFacts, facts_of
 from ai_platform.runtimes.onnx_outputs import output_form
+from ai_platform.runtimes.onnx_reasons import reason
 from ai_platform.runtimes.runtime import Hints, LoadedModel, Outputs, Rows
 from ai_platform.runtimes.signature import Feature, FeatureType, Signature
 
@@ -36,7 +36,6 @@ _TYPES: dict[str, tuple[Any, FeatureType]] = {
 _SMALL_BYTES = 16 * 1024 * 1024
 # Above it, memory is given back after a session is built; that takes some milliseconds.
 _LITTLE_BYTES = 1024 * 1024
-_REASON = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ([^/\n]{1,200})")
 
 
 class OnnxRuntime:
@@ -223,9 +222,7 @@ def _session(artifact: BinaryIO) -> "onnxruntime.InferenceSession":
             _source(artifact), options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
     except Exception as error:  # the library has no class of its own
-        found = _REASON.search(str(error))
-        reason = f": {found[1].strip().rstrip('.')}" if found else ""
-        raise ValueError(f"ONNX Runtime does not load it ({type(error).__name__}{reason})") from error
+        raise ValueError(f"ONNX Runtime does not load it: {reason(str(error)) or type(error).__name__}") from error
     finally:
         if artifact.seek(0, 2) > _LITTLE_BYTES:
             _give_back_memory()
