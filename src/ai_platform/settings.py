@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from ai_platform.errors import InvalidSettings
@@ -21,7 +21,22 @@ EXAMPLES = frozenset({
 })  # fmt: skip
 SECRETS = ("database_url", "database_password", "redis_url", "redis_password", "admin_key")
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+def countable_rate(rows_a_second: float) -> float:
+    """A rate of rows that is 0, for no limit, or large enough to be counted with.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if 0 < rows_a_second < 0.001:  # noqa: PLR2004  # as `access.gcra.SLOWEST_ROWS_A_SECOND`, a floor above
+        raise ValueError("a rate is 0, for no limit, or at least 0.001 rows a second")
+    return rows_a_second
+
+
+# From a millisecond: a shorter wait is none, and what divides by one still gets a number that can be counted with.
+Seconds = Annotated[float, Field(ge=0.001, le=86_400)]
+# No limit, or one that a bucket can count with (`access/gcra.py`).
+RowsASecond = Annotated[float, Field(ge=0, le=1_000_000_000), AfterValidator(countable_rate)]
 NonFinite = Literal["null", "error"]
 # As a browser writes it. There is no `*`: whose pages may call is named.
 Origin = Annotated[str, Field(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")]
@@ -29,7 +44,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ApiSettings(_Group):
@@ -50,7 +65,10 @@ class ApiSettings(_Group):
         2.0, description="longest wait, in seconds, for PostgreSQL to commit an accepted job before 503 is answered"
     )
     predictions_waiting: int = Field(
-        256, ge=1, description="predictions of one version that may wait for a slot in one process; more get 503"
+        256,
+        ge=1,
+        le=100_000,
+        description="predictions of one version that may wait for a slot in one process; more get 503",
     )
     wait_ms: float = Field(
         100.0,
@@ -85,41 +103,55 @@ class AccessSettings(_Group):
     """Who may call, and how much."""
 
     refresh_seconds: float = Field(
-        2.0, gt=0, le=4, description="seconds between two looks at the keys, so that a revocation acts within 5 s"
+        2.0, ge=0.05, le=4, description="seconds between two looks at the keys, so that a revocation acts within 5 s"
     )
     stale_seconds: Seconds = Field(
         600.0, description="seconds for which the keys read last are used while PostgreSQL is away; then 503"
     )
-    key_rows_a_second: float = Field(
-        0.0, ge=0, description="rows a second that a key may send, unless it has a limit of its own; 0 for no limit"
+    key_rows_a_second: RowsASecond = Field(
+        0.0, description="rows a second that a key may send, unless it has a limit of its own; 0 for no limit"
     )
     key_burst_rows: int = Field(
-        0, ge=0, description="rows that a key may send at once after a pause; 0 for one second's worth"
+        0,
+        ge=0,
+        le=1_000_000_000,
+        description="rows that a key may send at once after a pause; 0 for one second's worth",
     )
-    address_rows_a_second: float = Field(
-        0.0, ge=0, description="rows a second that may come from one address, whatever its keys; 0 for no limit"
+    address_rows_a_second: RowsASecond = Field(
+        0.0, description="rows a second that may come from one address, whatever its keys; 0 for no limit"
     )
     address_burst_rows: int = Field(
-        0, ge=0, description="rows that may come from one address at once after a pause; 0 for one second's worth"
+        0,
+        ge=0,
+        le=1_000_000_000,
+        description="rows that may come from one address at once after a pause; 0 for one second's worth",
     )
 
 
 class LimitSettings(_Group):
     """What a request may cost."""
 
-    body_bytes: int = Field(1_048_576, ge=1024, description="largest body in bytes (1 MiB); larger ones get 413")
-    connections: int = Field(
-        8_192, ge=1, description="connections that one process holds; further ones are closed at once"
+    body_bytes: int = Field(
+        1_048_576, ge=1024, le=1_073_741_824, description="largest body in bytes (1 MiB); larger ones get 413"
     )
-    header_bytes: int = Field(32_768, ge=1024, description="largest header block in bytes; larger ones get 431")
-    url_bytes: int = Field(8_192, ge=256, description="longest path and query in bytes; longer ones get 414")
+    connections: int = Field(
+        8_192, ge=1, le=1_000_000, description="connections that one process holds; further ones are closed at once"
+    )
+    header_bytes: int = Field(
+        32_768, ge=1024, le=1_048_576, description="largest header block in bytes; larger ones get 431"
+    )
+    url_bytes: int = Field(
+        8_192, ge=256, le=1_048_576, description="longest path and query in bytes; longer ones get 414"
+    )
     header_seconds: Seconds = Field(5.0, description="seconds in which a request's headers must have arrived; then 408")
     body_seconds: Seconds = Field(
         10.0, description="seconds in which a body must have arrived, or keep a pace of 64 KiB a second; then 408"
     )
-    rows: int = Field(1_024, ge=1, description="most instances in one request; more get 422")
-    string_bytes: int = Field(1_024, ge=1, description="longest text value in UTF-8 bytes")
-    waiters: int = Field(4_096, ge=1, description="callers that may wait for jobs in one process; more get 503")
+    rows: int = Field(1_024, ge=1, le=1_000_000, description="most instances in one request; more get 422")
+    string_bytes: int = Field(1_024, ge=1, le=1_073_741_824, description="longest text value in UTF-8 bytes")
+    waiters: int = Field(
+        4_096, ge=1, le=1_000_000, description="callers that may wait for jobs in one process; more get 503"
+    )
     stream_seconds: Seconds = Field(3_600, description="longest life of an event stream in seconds; clients reconnect")
     page: int = Field(200, ge=1, le=10_000, description="most jobs on one page of `GET /jobs`")
     wait_seconds: Seconds = Field(30.0, description="longest `?wait=` in seconds, below usual proxy timeouts")
@@ -128,9 +160,13 @@ class LimitSettings(_Group):
 class DatabaseSettings(_Group):
     """How PostgreSQL is spoken to."""
 
-    connect_seconds: int = Field(2, ge=1, description="seconds to wait for a connection (libpq counts whole seconds)")
+    connect_seconds: int = Field(
+        2, ge=1, le=600, description="seconds to wait for a connection (libpq counts whole seconds)"
+    )
     statement_seconds: Seconds = Field(5.0, description="seconds after which a statement is given up, on both sides")
-    pool_size: int = Field(4, ge=1, description="connections of one API process; group commit makes few enough")
+    pool_size: int = Field(
+        4, ge=1, le=1_000, description="connections of one API process; group commit makes few enough"
+    )
 
 
 class RedisSettings(_Group):
@@ -147,7 +183,7 @@ class CacheSettings(_Group):
     mode: Literal["auto", "on", "off"] = Field(
         "auto", description="`auto` bypasses models that cost less than a round trip to Redis, measured at load"
     )
-    ttl_seconds: int = Field(3_600, ge=1, description="lifetime of a cached answer in seconds")
+    ttl_seconds: int = Field(3_600, ge=1, le=31_536_000, description="lifetime of a cached answer in seconds")
 
 
 class JobSettings(_Group):
@@ -162,11 +198,17 @@ class JobSettings(_Group):
         5, ge=1, le=100, description="tries a job has before it fails with `worker_lost` or `timeout`"
     )
     claim_rows: int = Field(256, ge=1, le=4_096, description="most jobs that one claim takes and computes together")
-    waiting_per_owner: int = Field(10_000, ge=1, description="queued jobs that one owner may have; more get 429")
-    waiting_in_all: int = Field(100_000, ge=1, description="queued jobs that the platform takes on; more get 503")
+    waiting_per_owner: int = Field(
+        10_000, ge=1, le=1_000_000_000, description="queued jobs that one owner may have; more get 429"
+    )
+    waiting_in_all: int = Field(
+        100_000, ge=1, le=1_000_000_000, description="queued jobs that the platform takes on; more get 503"
+    )
     longest_lifetime_seconds: Seconds = Field(86_400, description="longest `?expires_in=` of a job in seconds")
-    idempotency_hours: float = Field(24.0, gt=0, description="hours for which an Idempotency-Key is kept")
-    keep_days: float = Field(7.0, gt=0, description="days for which finished jobs are kept")
+    idempotency_hours: float = Field(
+        24.0, ge=0.001, le=87_600, description="hours for which an Idempotency-Key is kept"
+    )
+    keep_days: float = Field(7.0, ge=0.001, le=3_650, description="days for which finished jobs are kept")
 
     @model_validator(mode="after")
     def _jobs_outlive_their_keys(self) -> "JobSettings":
@@ -185,21 +227,29 @@ class PredictionLogSettings(_Group):
         "outputs", description="`all` keeps inputs too, which may be about people; `none` keeps neither"
     )
     row_bytes: int = Field(
-        16_384, ge=0, description="largest input, and largest output, that is kept, in bytes; larger ones are left out"
+        16_384,
+        ge=0,
+        le=1_073_741_824,
+        description="largest input, and largest output, that is kept, in bytes; larger ones are left out",
     )
     rows_a_second: int = Field(
         100, ge=1, le=100_000, description="most predictions that one process logs in a second, against a full disk"
     )
-    keep_days: float = Field(7.0, gt=0, le=3_650, description="days for which they are kept")
+    keep_days: float = Field(7.0, ge=0.001, le=3_650, description="days for which they are kept")
 
 
 class WorkerSettings(_Group):
     """The Celery worker."""
 
     concurrency: int = Field(
-        default_factory=lambda: min(os.cpu_count() or 1, 4), ge=1, description="child processes that compute jobs"
+        default_factory=lambda: min(os.cpu_count() or 1, 4),
+        ge=1,
+        le=256,
+        description="child processes that compute jobs",
     )
-    max_tasks_per_child: int = Field(10_000, ge=1, description="bells after which a child is replaced, against leaks")
+    max_tasks_per_child: int = Field(
+        10_000, ge=1, le=1_000_000_000, description="bells after which a child is replaced, against leaks"
+    )
 
 
 class ModelSettings(_Group):
@@ -209,7 +259,10 @@ class ModelSettings(_Group):
     refresh_seconds: Seconds = Field(1.0, description="seconds between two looks at what the aliases point to")
     load_seconds: Seconds = Field(30.0, description="seconds that a request waits for a version that is not in memory")
     loaded_mb: int = Field(
-        1_024, ge=16, description="MB of models in memory; beyond it, those that no alias names leave, oldest use first"
+        1_024,
+        ge=16,
+        le=1_048_576,
+        description="MB of models in memory; beyond it, those that no alias names leave, oldest use first",
     )
     affinity_header: str = Field(
         "x-caller-id",
@@ -217,7 +270,7 @@ class ModelSettings(_Group):
         description="request header by which a caller stays on one version where an alias names several",
     )
     uploads: bool = Field(default=False, description="whether models are taken over HTTP")
-    upload_mb: int = Field(512, ge=1, description="largest model file that is taken over HTTP, in MB")
+    upload_mb: int = Field(512, ge=1, le=65_536, description="largest model file that is taken over HTTP, in MB")
     cache_dir: Path | None = Field(
         None, description="folder of verified artifacts; default: `models` in the data folder"
     )
@@ -231,10 +284,13 @@ class ModelSettings(_Group):
         30.0, description="seconds in which a published model must load and predict; compiling it has as long again"
     )
     prove_memory_mb: int = Field(
-        4_096, ge=512, description="most address space, in MB, of the process that tries a published model"
+        4_096,
+        ge=512,
+        le=1_048_576,
+        description="most address space, in MB, of the process that tries a published model",
     )
     compile_max_mb: int = Field(
-        64, ge=1, description="largest model file that is compiled to ONNX, and largest graph, in MB"
+        64, ge=1, le=65_536, description="largest model file that is compiled to ONNX, and largest graph, in MB"
     )
     non_finite: NonFinite = Field(
         "null",
@@ -261,7 +317,9 @@ class Settings(BaseSettings):
     Each secret can also be given as `NAME_FILE`, the path of a file that holds it.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
     data_dir: Path = Field(Path(".ai-platform"), description="folder of everything that `up` keeps")
     database_url: SecretStr | None = Field(

@@ -16,7 +16,7 @@ from ai_platform.access.limiter import SETTLE_SECONDS, Limiter
 from ai_platform.access.principal import Principal
 from ai_platform.errors import RateLimited
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import async_client
+from ai_platform.storage.redis import KEY_PREFIX, async_client
 from harness import SAMPLE
 
 RATE, BURST = 40, 20
@@ -153,6 +153,37 @@ def test_without_redis_each_process_keeps_to_its_share_and_then_they_share_again
         await while_admitting(one, two, until=lambda: not (one._degraded or two._degraded))
 
     pair(story)
+
+
+@pytest.mark.parametrize("spoiled", ["tiny rate", "no number", "infinite", "not a number", "another type", "far away"])
+def test_the_fault_of_one_bucket_is_its_own(settings: Settings, spoiled: str) -> None:
+    """What Redis holds of one key, or a rate that comes to nothing, stops the sharing of no other limit."""
+    held = {"no number": "x", "infinite": "inf", "not a number": "nan", "far away": "9" * 300}
+
+    async def story() -> None:
+        limiter, watcher = Limiter(settings, async_client), async_client(settings)
+        name = f"{KEY_PREFIX}limit:key:spoiled"
+        if spoiled in held:
+            await watcher.set(name, held[spoiled])
+        elif spoiled == "another type":
+            await watcher.hset(name, "a", "b")
+        rate = 1e-300 if spoiled == "tiny rate" else 10
+        bad = Principal("spoiled", "spoiled", frozenset(), limit=Limit(rate, 5))
+        for rows in (1, 4):
+            assert admitted(limiter, rows, bad) or spoiled == "tiny rate"
+            assert admitted(limiter, rows)
+            await limiter.settle()
+            assert not limiter._degraded
+            assert limiter._buckets["key:somebody"].unsettled == 0
+        assert float(await watcher.get(f"{KEY_PREFIX}limit:key:somebody")) > 0
+        assert await watcher.pttl(name) > 0
+        if spoiled != "tiny rate":
+            assert 0.4 < limiter._buckets["key:spoiled"].full_until - time.monotonic() < 0.6
+        await watcher.delete(name, f"{KEY_PREFIX}limit:key:somebody")
+        await watcher.aclose()
+        await limiter.close()
+
+    asyncio.run(story())
 
 
 async def while_admitting(*limiters: Limiter, until: Callable[[], bool]) -> None:

@@ -3,6 +3,12 @@
 import math
 from dataclasses import dataclass
 
+# Bounds of a rate: one row in about a quarter of an hour, and more than any process reads. Outside them, a bucket's
+# times could not be told as microseconds, to Redis or in a header.
+SLOWEST_ROWS_A_SECOND = 1e-3
+FASTEST_ROWS_A_SECOND = 1e9
+MOST_BURST_ROWS = 1_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -23,10 +29,16 @@ class Limit:
 
 
 def limit_of(rows_a_second: float | None, burst: int | None) -> Limit | None:
-    """A limit from what a key or the settings say: no rate, no limit; no burst, one second's worth."""
+    """A limit from what a key or the settings say: no rate, no limit; no burst, one second's worth.
+
+    What lies outside the bounds, as a key may that was made before there were any, counts as the nearest bound.
+    """
     if not rows_a_second:
         return None
-    return Limit(rows_a_second, burst or max(1, round(rows_a_second)))
+    rate = SLOWEST_ROWS_A_SECOND
+    if rows_a_second >= SLOWEST_ROWS_A_SECOND:  # which is false for what is no number
+        rate = min(rows_a_second, FASTEST_ROWS_A_SECOND)
+    return Limit(rate, min(burst or max(1, round(rate)), MOST_BURST_ROWS))
 
 
 class Bucket:

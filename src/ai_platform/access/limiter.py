@@ -34,22 +34,29 @@ PRESENCE_SECONDS = 1.0
 MOST_AT_ONCE = 500
 MOST_BUCKETS = 20_000
 
+# The longest debt of a bucket, in microseconds: above what the bounds of a limit allow, and below where `PX` overflows.
+_LONGEST_DEBT = 4e18
 # Redis' clock, in microseconds. Rows are added to each bucket whether there is room or not: they were admitted, the
-# first of them some time ago, and what a bucket drained of since then is not to be lost.
-_SETTLE = """
+# first of them some time ago, and what a bucket drained of since then is not to be lost. A bucket whose value is no
+# number, or that cannot be read, is begun anew, and no debt is too long to be written: one bucket's fault is its own.
+_SETTLE = f"""
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 5000000)
 redis.call('PEXPIRE', KEYS[1], 10000)
-local found = {redis.call('ZCARD', KEYS[1])}
+local found = {{redis.call('ZCARD', KEYS[1])}}
 for i = 2, #KEYS do
     local rows, interval, ago = ARGV[3 * i - 4], ARGV[3 * i - 3], ARGV[3 * i - 2]
-    local paid = math.max(tonumber(redis.call('GET', KEYS[i]) or 0), now - ago) + rows * interval
-    if paid > now then
-        redis.call('SET', KEYS[i], string.format('%.0f', paid), 'PX', math.ceil((paid - now) / 1000) + 1000)
+    local held = redis.pcall('GET', KEYS[i])
+    local before = type(held) == 'string' and tonumber(held) or 0
+    if not (before < now + {_LONGEST_DEBT:.0f}) then before = 0 end
+    local debt = math.max(before, now - ago) + rows * interval - now
+    if not (debt < {_LONGEST_DEBT:.0f}) then debt = {_LONGEST_DEBT:.0f} end
+    if debt > 0 then
+        redis.pcall('SET', KEYS[i], string.format('%.0f', now + debt), 'PX', string.format('%.0f', debt / 1000 + 1000))
     end
-    found[i] = string.format('%.0f', math.max(paid - now, 0))
+    found[i] = string.format('%.0f', math.max(debt, 0))
 end
 return found
 """

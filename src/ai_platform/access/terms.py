@@ -1,10 +1,12 @@
 """What a new key is asked to be: the one check of it, for the command line and HTTP alike."""
 
+import math
 import re
 from typing import Annotated, Any
 
 import msgspec
 
+from ai_platform.access.gcra import FASTEST_ROWS_A_SECOND, MOST_BURST_ROWS, SLOWEST_ROWS_A_SECOND
 from ai_platform.access.principal import SCOPES
 from ai_platform.errors import InputFault, InvalidInput
 
@@ -18,11 +20,12 @@ FIELDS = {
     "scopes": f"must be a list of at least one of {', '.join(SCOPES)}, each once",
     "models": "must be a list of 1 to 1000 names of models, or null for all",
     "expires_in": "must be a number of seconds from 1 to ten years, or null for never",
-    "rows_a_second": "must be a number above 0, up to a thousand million, or null",
+    "rows_a_second": "must be a number from 0.001 to a thousand million, or null",
     "burst_rows": "must be a whole number from 1 to a thousand million, or null",
     "waiting_jobs": "must be a whole number from 1 to a thousand million, or null",
 }
-_Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+_Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_BURST_ROWS)]
+_Rate = Annotated[float, msgspec.Meta(ge=SLOWEST_ROWS_A_SECOND, le=FASTEST_ROWS_A_SECOND)]
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +48,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         | None
     ) = None
     expires_in: Annotated[float, msgspec.Meta(ge=1, le=LONGEST_LIFE_SECONDS)] | None = None
-    rows_a_second: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
+    rows_a_second: _Rate | None = None
     burst_rows: _Count | None = None
     waiting_jobs: _Count | None = None
 
@@ -61,9 +64,11 @@ def terms_of(document: Any) -> Terms:
     """
     if not isinstance(document, dict):
         raise _refused("", "must be an object")
-    for name in document:
+    for name, value in document.items():
         if name not in FIELDS:
             raise _refused(f"/{_shown(name)}", "is not a field of a key")
+        if isinstance(value, float) and not math.isfinite(value):  # no comparison with a bound refuses NaN
+            raise _refused(f"/{name}", FIELDS[name])
     try:
         terms = msgspec.convert(document, Terms)
     except msgspec.ValidationError as error:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ai_platform.access.gcra import FASTEST_ROWS_A_SECOND, MOST_BURST_ROWS, SLOWEST_ROWS_A_SECOND
 from ai_platform.access.principal import SCOPES
 from ai_platform.access.terms import FIELDS
 from ai_platform.api.gate import ANY, NEEDS
@@ -21,12 +22,12 @@ _MODELS: Json = {
     "minItems": 1,
     "maxItems": 1000,
 }
-_COUNT: Json = {"type": ["integer", "null"], "minimum": 1, "maximum": 1_000_000_000}
+_COUNT: Json = {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_BURST_ROWS}
 _RIGHTS: Json = {
     "owner": _OWNER,
     "scopes": _SCOPES,
     "models": _MODELS,
-    "rows_a_second": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1e9},
+    "rows_a_second": {"type": ["number", "null"], "minimum": SLOWEST_ROWS_A_SECOND, "maximum": FASTEST_ROWS_A_SECOND},
     "burst_rows": _COUNT,
     "waiting_jobs": _COUNT,
 }
