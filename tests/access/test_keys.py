@@ -8,12 +8,20 @@ from typing import Any
 import psycopg
 import pytest
 
-from ai_platform.access import keys
+from ai_platform.access import api_key, keys
 from ai_platform.access.key_text import digest_of, id_of, new_key_text
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.principal import SCOPES, Principal
 from ai_platform.access.terms import Terms, terms_of
-from ai_platform.errors import Forbidden, InvalidInput, InvalidSettings, KeyNotActive, KeysUnavailable, Unauthenticated
+from ai_platform.errors import (
+    Forbidden,
+    InvalidInput,
+    InvalidSettings,
+    KeyNotActive,
+    KeyNotFound,
+    KeysUnavailable,
+    Unauthenticated,
+)
 from ai_platform.settings import Settings
 from ai_platform.storage import audit, postgres
 from ai_platform.storage.postgres import BoundedConnection
@@ -33,7 +41,7 @@ def keyring(module_settings: Settings) -> Iterator[Keyring]:
     ring.stop()
 
 
-def make(connection: BoundedConnection, **terms: Any) -> tuple[str, keys.ApiKey]:
+def make(connection: BoundedConnection, **terms: Any) -> tuple[str, api_key.ApiKey]:
     wanted = Terms(**{"owner": "somebody", "scopes": ["predict"], **terms})
     return keys.create(connection, wanted, "test", None)
 
@@ -97,17 +105,128 @@ def test_after_a_rotation_both_keys_open_until_the_overlap_ends(
         keys.rotate(connection, old.id, timedelta(0), "test", None)
 
 
+def caller_of(key: api_key.ApiKey) -> Principal:
+    models = None if key.models is None else frozenset(key.models)
+    return Principal(key.owner, key.id, frozenset(key.scopes), models)
+
+
 def test_a_key_gives_nothing_that_it_has_not_itself(connection: BoundedConnection) -> None:
-    grantor = Principal("lesser", "lesser00", frozenset({"keys:admin", "predict"}), frozenset({"iris"}))
-    _, strong = make(connection, scopes=["models:write"])
-    _, wide = make(connection, scopes=["predict"])
+    _, lesser = make(connection, owner="lesser", scopes=["keys:admin", "predict"], models=["iris"])
+    grantor = caller_of(lesser)
     for scopes, models in ((["models:write"], ["iris"]), (["predict"], None), (["predict"], ["iris", "churn"])):
         with pytest.raises(Forbidden):
             keys.create(connection, Terms(owner="x", scopes=scopes, models=models), "lesser", grantor)
-    for key in (strong, wide):
-        with pytest.raises(Forbidden):
-            keys.rotate(connection, key.id, timedelta(0), "lesser", grantor)
     keys.create(connection, Terms(owner="x", scopes=["predict"], models=["iris"]), "lesser", grantor)
+
+
+@pytest.mark.parametrize("change", ["rotate", "revoke"])
+def test_a_key_neither_replaces_nor_ends_what_is_beyond_its_reach(connection: BoundedConnection, change: str) -> None:
+    def to(key: api_key.ApiKey, by: api_key.ApiKey) -> None:
+        if change == "rotate":
+            keys.rotate(connection, key.id, timedelta(0), by.owner, caller_of(by))
+        else:
+            keys.revoke(connection, key.id, by.owner, caller_of(by))
+
+    _, lesser = make(connection, scopes=["keys:admin", "predict"])
+    _, narrow = make(connection, scopes=list(SCOPES), models=["iris"])
+    _, strong = make(connection, scopes=["models:write"])
+    _, admin = make(connection, scopes=list(SCOPES))
+    _, other = make(connection, models=["churn"])
+    for key in (strong, admin):
+        with pytest.raises(Forbidden):
+            to(key, lesser)
+    for key in (strong, admin, other):
+        with pytest.raises(KeyNotFound):
+            to(key, narrow)
+    assert {key.state for key in api_key.every_key(connection) if key.id in {strong.id, admin.id, other.id}} == {
+        "active"
+    }
+    to(make(connection, models=["iris"])[1], narrow)
+    to(make(connection)[1], lesser)
+
+
+def test_no_key_makes_one_that_outlives_it(connection: BoundedConnection) -> None:
+    _, short = make(connection, scopes=["keys:admin", "predict"], expires_in=100)
+    assert short.expires_at is not None
+    grantor = caller_of(short)
+    for life in (None, 101, 10_000):
+        with pytest.raises(Forbidden, match="outlive"):
+            keys.create(connection, Terms(owner="x", scopes=["predict"], expires_in=life), "x", grantor)
+    _, made = keys.create(connection, Terms(owner="x", scopes=["predict"], expires_in=90), "x", grantor)
+    assert made.expires_at is not None
+    assert made.expires_at < short.expires_at
+    for _ in range(3):
+        _, made = keys.rotate(connection, made.id, timedelta(0), "x", grantor)
+        assert made.expires_at is not None
+        assert made.expires_at <= short.expires_at
+    _, successor = keys.rotate(connection, short.id, timedelta(seconds=50), "x", grantor)
+    assert successor.expires_at == short.expires_at, "it replaces itself, for the time that it has left"
+    for life in (None, 10_000):
+        _, longer = make(connection, expires_in=life)
+        with pytest.raises(Forbidden, match="outlive"):
+            keys.rotate(connection, longer.id, timedelta(0), "x", caller_of(successor))
+
+
+@pytest.mark.parametrize(
+    ("own", "refused", "given"),
+    [
+        (
+            {"rows_a_second": 10},
+            [{}, {"rows_a_second": 11}, {"burst_rows": 5}, {"rows_a_second": 5, "burst_rows": 11}],
+            [{"rows_a_second": 10}, {"rows_a_second": 0.5, "burst_rows": 10}],
+        ),
+        (
+            {"rows_a_second": 10, "burst_rows": 3},
+            [{"rows_a_second": 10}, {"rows_a_second": 2}, {"rows_a_second": 10, "burst_rows": 4}],
+            [{"rows_a_second": 10, "burst_rows": 3}],
+        ),
+        ({"burst_rows": 3}, [{}, {"burst_rows": 4}, {"rows_a_second": 9}], [{"burst_rows": 3}]),
+        ({"waiting_jobs": 5}, [{}, {"waiting_jobs": 6}], [{"waiting_jobs": 5}, {"waiting_jobs": 1}]),
+    ],
+    ids=["rate", "rate and burst", "burst", "waiting jobs"],
+)
+def test_no_key_gives_wider_limits_than_its_own(
+    connection: BoundedConnection, own: dict[str, Any], refused: list[dict[str, Any]], given: list[dict[str, Any]]
+) -> None:
+    _, bound = make(connection, scopes=["keys:admin", "predict"], **own)
+    grantor = caller_of(bound)
+    for limits in refused:
+        with pytest.raises(Forbidden, match="wider limit"):
+            keys.create(connection, Terms(owner="x", scopes=["predict"], **limits), "x", grantor)
+        _, wider = make(connection, **limits)
+        with pytest.raises(Forbidden, match="wider limit"):
+            keys.rotate(connection, wider.id, timedelta(0), "x", grantor)
+    for limits in given:
+        _, made = keys.create(connection, Terms(owner="x", scopes=["predict"], **limits), "x", grantor)
+        keys.rotate(connection, made.id, timedelta(0), "x", grantor)
+
+
+def test_a_key_that_was_ended_a_moment_ago_changes_nothing_more(connection: BoundedConnection) -> None:
+    """A process that has not read the revocation yet still lets it in; the database knows."""
+    _, ended = make(connection, scopes=list(SCOPES))
+    _, key = make(connection)
+    keys.revoke(connection, ended.id, "test")
+    late = caller_of(ended)
+    with pytest.raises(Unauthenticated):
+        keys.create(connection, Terms(owner="x", scopes=["predict"]), "x", late)
+    with pytest.raises(Unauthenticated):
+        keys.rotate(connection, key.id, timedelta(0), "x", late)
+    with pytest.raises(Unauthenticated):
+        keys.revoke(connection, key.id, "x", late)
+
+
+def test_who_is_bound_to_models_sees_the_keys_and_the_entries_of_these_alone(connection: BoundedConnection) -> None:
+    _, mine = make(connection, models=["seen"])
+    _, both = make(connection, models=["seen", "hidden"])
+    _, whole = make(connection)
+    for subject in ("seen", "seen/1", "hidden/1", "seenless/1", "key/7"):
+        audit.record(connection, actor="test", action="model.publish", subject=subject)
+    found = {key.id for key in api_key.every_key(connection, {"seen"})}
+    assert mine.id in found
+    assert not found & {both.id, whole.id}
+    subjects = {entry.subject for entry in audit.entries(connection, limit=1000, models={"seen"})}
+    assert subjects == {"seen", "seen/1", f"key/{mine.id}"}
+    assert {entry.subject for entry in audit.entries(connection, limit=1000, models={"key"})} == {"key/7"}
 
 
 def test_a_keys_rights_cannot_be_widened_even_in_the_database(connection: BoundedConnection) -> None:
@@ -170,11 +289,11 @@ def test_uses_and_refusals_are_written_by_the_way_and_at_most_once_a_minute(
         keyring.authenticate(text.encode())
         keyring.notes.refuse("somebody", key.id, "POST /keys", "scope")
     keyring.notes.write(connection)
-    seen = next(found for found in keys.every_key(connection) if found.id == key.id)
+    seen = next(found for found in api_key.every_key(connection) if found.id == key.id)
     assert seen.last_used_at is not None
     keyring.authenticate(text.encode())
     keyring.notes.write(connection)
-    again = next(found for found in keys.every_key(connection) if found.id == key.id)
+    again = next(found for found in api_key.every_key(connection) if found.id == key.id)
     assert again.last_used_at == seen.last_used_at
     entries = audit.entries(connection, limit=10, subject=f"key/{key.id}")
     assert [(entry.action, entry.outcome) for entry in entries] == [("POST /keys", "refused"), ("key.create", "done")]

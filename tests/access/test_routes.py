@@ -91,12 +91,19 @@ def callers(guarded: Guarded) -> dict[str, str | None]:
     guarded.make("expired", expires_in=1, owner="alice")
     guarded.make("revoked", owner="alice")
     guarded.make("narrow", models=["churn"])
+    guarded.make("alices narrow", models=["churn"], owner="alice")
     guarded.make("two jobs", waiting_jobs=2, owner="patient")
     for scope in {*NEEDS.values()}:
         others = tuple(other for other in ("predict", "jobs", "keys:admin", "metrics") if other != scope)
         guarded.make(f"not {scope}", others, owner="alice")
     guarded.until_known(
-        "two jobs", "narrow", "right", "other owner", "revoked", *(f"not {scope}" for scope in NEEDS.values())
+        "two jobs",
+        "narrow",
+        "alices narrow",
+        "right",
+        "other owner",
+        "revoked",
+        *(f"not {scope}" for scope in NEEDS.values()),
     )
     assert guarded.call("DELETE", f"/keys/{guarded.texts['revoked'][4:12]}", "admin").status_code == 200
     eventually(lambda: guarded.call("GET", "/jobs", "expired").status_code == 401)
@@ -244,6 +251,71 @@ def test_a_key_with_an_allow_list_uses_no_other_model_whether_or_not_it_exists(
     for path in ("/predict/", "/predict/async", "/models/iris/predict", "/models/nonsense/predict"):
         assert guarded.call("POST", path, "narrow", json=SAMPLE).json()["code"] == "forbidden"
     assert guarded.call("POST", "/models/churn/predict", "narrow", json=SAMPLE).json()["code"] == "model_not_found"
+
+
+# Where a key for "churn" alone meets "iris": by name in the path, by a job or a key of it, or in what a list tells.
+BY_NAME = [route for route in NEEDS if "{name}" in route[1] and not route[1].startswith("/docs")]
+OF_JOBS = [route for route in NEEDS if "{job_id}" in route[1]]
+OF_KEYS = [route for route in NEEDS if "{key_id}" in route[1]]
+DEFAULT = [route for route in NEEDS if route[1] in {"/predict/", "/predict/async"}]
+LISTS = [("GET", path) for path in ("/models", "/jobs", "/keys", "/audit", "/metrics", "/openapi.json", *sorted(OPEN))]
+WITHOUT_MODELS = {("GET", "/docs"), ("GET", "/docs/start.js"), ("GET", "/docs/{name}"), ("POST", "/uploads"),
+                  ("POST", "/keys")}  # fmt: skip
+
+
+def test_every_route_says_how_it_treats_a_key_for_some_models_alone() -> None:
+    said = [*BY_NAME, *OF_JOBS, *OF_KEYS, *DEFAULT, *LISTS, *WITHOUT_MODELS]
+    assert set(said) == set(NEEDS) | {("GET", path) for path in OPEN}
+    assert len(said) == len(set(said))
+
+
+@pytest.mark.parametrize("route", [*BY_NAME, *OF_JOBS, *OF_KEYS, *DEFAULT], ids=" ".join)
+def test_a_key_for_one_model_does_nothing_to_another(table: Table, route: tuple[str, str]) -> None:
+    """To the job of another model of its own owner, and to keys for other models, as little as to strangers'."""
+    answer = table.call(*route, "alices narrow")
+    expected = 404 if route in OF_JOBS or route in OF_KEYS else 403
+    assert answer.status_code == expected, answer.text
+    if route in OF_KEYS:
+        admin = table.guarded.texts["admin"][4:12]
+        path = route[1].replace("{key_id}", admin)
+        assert table.guarded.call(route[0], path, "alices narrow").json()["code"] == "key_not_found"
+        assert table.guarded.call("GET", "/keys", "admin").status_code == 200
+
+
+@pytest.mark.parametrize("route", LISTS, ids=" ".join)
+def test_a_key_for_one_model_reads_of_no_other(table: Table, route: tuple[str, str]) -> None:
+    table.guarded.call("POST", "/predict/", "right", json=SAMPLE)
+    of_iris = {"owner": "x", "scopes": ["predict"], "models": ["iris"]}
+    assert table.guarded.call("POST", "/keys", "admin", json=of_iris).status_code == 201
+    whole = table.guarded.call(*route, "right").text
+    seen = table.guarded.call(*route, "alices narrow")
+    assert seen.status_code == 200
+    assert "iris" not in seen.text, seen.text
+    assert "churn" in seen.text or route[1] != "/keys"
+    assert "iris" in whole or route[1] in {"/", "/health/live", "/health/ready"}
+
+
+def test_a_key_that_is_bound_in_everything_makes_none_that_is_not(guarded: Guarded) -> None:
+    bound: dict[str, Any] = {
+        "models": ["churn"],
+        "expires_in": 3600,
+        "rows_a_second": 100,
+        "burst_rows": 100,
+        "waiting_jobs": 5,
+    }
+    guarded.make("bound", **bound)
+    guarded.until_known("bound")
+    wanted = {"owner": "x", "scopes": ["predict"], **bound, "expires_in": 1000}
+    for name in bound:
+        wider = {field: value for field, value in wanted.items() if field != name}
+        answer = guarded.call("POST", "/keys", "bound", json=wider)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), name
+    made = guarded.call("POST", "/keys", "bound", json=wanted)
+    assert made.status_code == 201, made.text
+    again = guarded.call("POST", f"/keys/{made.json()['id']}/rotate", "bound")
+    assert again.status_code == 201, again.text
+    assert guarded.call("DELETE", f"/keys/{again.json()['id']}", "bound").status_code == 200
+    assert {key["owner"] for key in guarded.call("GET", "/keys", "bound").json()["keys"]} >= {"x", "bound"}
 
 
 def test_queued_jobs_are_bounded_by_the_keys_own_number(guarded: Guarded, callers: dict[str, str | None]) -> None:

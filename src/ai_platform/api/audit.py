@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from ai_platform.api.keys import with_connection
+from ai_platform.api.parameters import principal_of
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidCursor, InvalidParameter
 from ai_platform.storage import audit
@@ -26,14 +27,18 @@ _CHECK_BYTES = 4
 async def list_entries(request: Request) -> Response:
     """A page of the audit log. `?subject=` narrows it (`key`, `key/ID`, a model), `next` leads to the following page.
 
+    A key for some models alone reads of these, and of keys for none but these.
+
     Raises:
         InvalidParameter: a parameter is not of its form.
         InvalidCursor: the cursor was not made by this platform.
     """
     services: Services = request.app.state.services
     limit, before, subject = _parameters(request, services.settings.limits.page)
+    models = principal_of(request).models
     found = await with_connection(
-        request, lambda connection: audit.entries(connection, limit=limit + 1, before=before, subject=subject)
+        request,
+        lambda connection: audit.entries(connection, limit=limit + 1, before=before, subject=subject, models=models),
     )
     following = None
     if len(found) > limit:
@@ -79,5 +84,5 @@ def _parameters(request: Request, most: int) -> tuple[int, int | None, str | Non
 
 
 def _check(position: bytes) -> bytes:
-    # Against mangling, not against guessing: whoever may read the log may read all of it.
+    # Against mangling, not against guessing: what a page shows is judged anew wherever it begins.
     return hashlib.sha256(b"audit-cursor:" + position).digest()[:_CHECK_BYTES]

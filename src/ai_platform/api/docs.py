@@ -8,6 +8,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from ai_platform.api import security_headers
+from ai_platform.api.openapi import describe
+from ai_platform.api.parameters import principal_of
 from ai_platform.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -40,8 +42,9 @@ async def page(request: Request) -> Response:
 
 @router.get("/openapi.json")
 async def document(request: Request) -> Response:
-    """The OpenAPI document, with the models of this moment."""
-    return Response(orjson.dumps(request.app.openapi()), media_type="application/json")
+    """The OpenAPI document, with those models of this moment that the caller may use."""
+    described = describe(request.app, principal_of(request).may_use)
+    return Response(orjson.dumps(described), media_type="application/json")
 
 
 @router.get("/docs/start.js")

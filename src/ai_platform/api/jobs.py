@@ -12,7 +12,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from ai_platform.api.accepting import accepted_body, idempotency_key_of
-from ai_platform.api.gate import require_model
 from ai_platform.api.parameters import principal_of, seconds_of
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidHeader, InvalidParameter, JobNotFound, PlatformError
@@ -32,7 +31,7 @@ _STREAM = {"x-accel-buffering": "no"}
 
 @router.get("/jobs", summary="Jobs, newest first")
 async def list_jobs(request: Request) -> Response:
-    """A page of the caller's jobs, without their results.
+    """A page of the caller's jobs, of the models that the key may use, without their results.
 
     `?status=` and `?model=` narrow it, `?limit=` (50) bounds it, `next` leads to the following page.
 
@@ -42,7 +41,8 @@ async def list_jobs(request: Request) -> Response:
     """
     services: Services = request.app.state.services
     asked = _page_parameters(request, services.settings.limits.page)
-    page = await services.jobs.page(principal_of(request).owner, **asked)
+    principal = principal_of(request)
+    page = await services.jobs.page(principal.owner, models=principal.models, **asked)
     following = None
     if page.next is not None:
         kept = {name: value for name, value in request.query_params.items() if name != "cursor"}
@@ -60,8 +60,8 @@ async def read_job(request: Request, job_id: str) -> Response:
     """
     services: Services = request.app.state.services
     seconds = seconds_of("wait", request.query_params.getlist("wait"), services.settings.limits.wait_seconds) or 0.0
-    owner = principal_of(request).owner
-    return _json(as_body(await wait_for_end(services.jobs, services.watcher, _id(job_id), owner, seconds)))
+    owned, owner = await _owned(request, job_id), principal_of(request).owner
+    return _json(as_body(await wait_for_end(services.jobs, services.watcher, owned, owner, seconds)))
 
 
 @router.get("/jobs/{job_id}/events", summary="A job's changes, as they come")
@@ -76,7 +76,7 @@ async def follow_job(request: Request, job_id: str) -> Response:
     after = _last_event(request)
     principal = principal_of(request)
     owner = principal.owner
-    job = await services.jobs.read(_id(job_id), owner)
+    job = await services.jobs.read(await _owned(request, job_id), owner)
     if job.final and job.stage <= after:
         return Response(status_code=204)  # tells an EventSource not to come back
     longest = services.settings.limits.stream_seconds
@@ -95,7 +95,7 @@ async def cancel_job(request: Request, job_id: str) -> Response:
         JobAlreadyFinished: it is final already.
     """
     services: Services = request.app.state.services
-    return _json(as_body(await services.jobs.cancel(_id(job_id), principal_of(request).owner)))
+    return _json(as_body(await services.jobs.cancel(await _owned(request, job_id), principal_of(request).owner)))
 
 
 @router.post("/jobs/{job_id}/retry", summary="Run an ended job again, as a new one", status_code=202)
@@ -105,13 +105,11 @@ async def retry_job(request: Request, job_id: str) -> Response:
     Raises:
         JobNotFound: the caller has no such job.
         JobNotRetryable: it succeeded, or has not ended.
-        Forbidden: the key may not use its model.
     """
     services: Services = request.app.state.services
     key = idempotency_key_of(request.scope["aip_head"])
     principal = principal_of(request)
-    row = await services.jobs.with_input(_id(job_id), principal.owner)
-    require_model(principal, row["model"])
+    row = await services.jobs.with_input(await _owned(request, job_id), principal.owner)
     accepted = await services.acceptance.retry(row, key, principal.waiting_jobs)
     answer = _json({**accepted_body(accepted), "retry_of": job_id.lower()}, 202)
     answer.headers["location"] = f"/jobs/{accepted.id}"
@@ -158,6 +156,21 @@ async def _events(seen: AsyncIterator[Job | None], welcome: Callable[[], bool]) 
                 yield b"id: %d\nevent: %s\ndata: %s\n\n" % (job.stage, job.state.encode(), data)
     except PlatformError as error:  # the answer has begun: the stream ends, and the client comes back for the rest
         yield b": %s\n\n" % error.detail.encode()
+
+
+async def _owned(request: Request, text: str) -> uuid.UUID:
+    """The id of a job that the caller may see: one of the owner's, of a model that the key may use.
+
+    Raises:
+        JobNotFound: the caller has no such job; for a key that may use all models, that is found out afterwards.
+    """
+    job_id, principal = _id(text), principal_of(request)
+    if principal.models is not None:
+        services: Services = request.app.state.services
+        job = await services.jobs.read(job_id, principal.owner)
+        if not principal.may_use(job.model):
+            raise JobNotFound("there is no job with this id")
+    return job_id
 
 
 def _id(text: str) -> uuid.UUID:

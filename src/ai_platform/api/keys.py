@@ -9,8 +9,8 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from ai_platform.access import keys as rows
+from ai_platform.access.api_key import ApiKey, every_key
 from ai_platform.access.keyring import Keyring
-from ai_platform.access.keys import ApiKey
 from ai_platform.access.terms import terms_of
 from ai_platform.api.body import read_json_body
 from ai_platform.api.parameters import principal_of, seconds_of
@@ -28,18 +28,24 @@ Found = TypeVar("Found")
 
 @router.get("/keys", summary="All keys, newest first")
 async def list_keys(request: Request) -> Response:
-    """Every key, ended ones included, without its secret, which is kept nowhere."""
-    found = await with_connection(request, rows.every_key)
+    """Every key, ended ones included, without its secret, which is kept nowhere.
+
+    To a key for some models alone, only the keys that are for none but these.
+    """
+    models = principal_of(request).models
+    found = await with_connection(request, lambda connection: every_key(connection, models))
     return _json({"keys": msgspec.to_builtins(found)})
 
 
 @router.post("/keys", summary="Make a key", status_code=201)
 async def create_key(request: Request) -> Response:
-    """A new key, whose text (`key`) is shown this once. It can be given nothing that the caller's has not itself.
+    """A new key, whose text (`key`) is shown this once.
+
+    It gets nothing that the caller's has not itself: no further scopes or models, no later end, no wider limits.
 
     Raises:
         InvalidInput: it is not described as a key is.
-        Forbidden: it would have more rights than the caller.
+        Forbidden: it would have more rights than the caller, or a later end, or wider limits.
     """
     services: Services = request.app.state.services
     terms = terms_of(loads(await read_json_body(request.scope, request.receive, services.settings)))
@@ -54,9 +60,9 @@ async def rotate_key(request: Request, key_id: str) -> Response:
     """A new key with the same rights, shown this once; the old one ends after `?overlap_seconds=` (86400).
 
     Raises:
-        KeyNotFound: there is no such key.
+        KeyNotFound: there is no such key, or it is for models that the caller may not use.
         KeyNotActive: it has expired or was revoked.
-        Forbidden: the old key has more rights than the caller's.
+        Forbidden: the old key has more rights than the caller's, a later end, or wider limits.
         InvalidParameter: `overlap_seconds` is no number of seconds.
     """
     given = seconds_of("overlap_seconds", request.query_params.getlist("overlap_seconds"), LONGEST_OVERLAP)
@@ -72,11 +78,14 @@ async def revoke_key(request: Request, key_id: str) -> Response:
     """The key, revoked now and for good; every API process knows it within 5 s, this one at once.
 
     Raises:
-        KeyNotFound: there is no such key.
+        KeyNotFound: there is no such key, or it is for models that the caller may not use.
+        Forbidden: it has scopes that the caller's has not.
     """
     principal = principal_of(request)
-    key = await with_connection(
-        request, lambda connection: rows.revoke(connection, key_id, principal.owner, by_key=principal.key_id)
+    key = await _bounded(
+        request,
+        "key.revoke",
+        lambda connection: rows.revoke(connection, key_id, principal.owner, principal, by_key=principal.key_id),
     )
     await _learn(request)
     return _json(msgspec.to_builtins(key))
@@ -98,16 +107,21 @@ async def with_connection(request: Request, ask: Callable[[BoundedConnection], F
 
 
 async def _change(request: Request, action: str, make: Callable[[BoundedConnection], tuple[str, ApiKey]]) -> Response:
-    services: Services = request.app.state.services
-    try:
-        text, key = await with_connection(request, make)
-    except Forbidden:
-        services.gate.note_refusal(principal_of(request), action, "keys:admin", why="more than its own rights")
-        raise
+    text, key = await _bounded(request, action, make)
     await _learn(request)
     answer = _json({"key": text, **msgspec.to_builtins(key)}, 201)
     answer.headers["location"] = f"/keys/{key.id}"
     return answer
+
+
+async def _bounded(request: Request, action: str, change: Callable[[BoundedConnection], Found]) -> Found:
+    """What a change of the keys answers; a refusal of it is noted for the audit log."""
+    services: Services = request.app.state.services
+    try:
+        return await with_connection(request, change)
+    except Forbidden:
+        services.gate.note_refusal(principal_of(request), action, "keys:admin", why="more than its own rights")
+        raise
 
 
 async def _learn(request: Request) -> None:

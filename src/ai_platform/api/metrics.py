@@ -1,13 +1,16 @@
 """`GET /metrics` in Prometheus' text format; the queue is read from PostgreSQL at most every few seconds."""
 
 import asyncio
+import re
 import time
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from ai_platform.api.parameters import principal_of
 from ai_platform.api.services import Services
 from ai_platform.api.shared_metrics import exposition
 from ai_platform.jobs import statements
@@ -22,19 +25,34 @@ log = logger(__name__)
 FRESH_SECONDS = 5.0
 INVARIANTS_SECONDS = 60.0
 PATIENCE_SECONDS = 2.0
+_MODEL = re.compile(rb'[{,]model="([^"]*)"')
 STATES = ("queued", "running", "succeeded", "failed", "cancelled", "expired")
 
 
 @router.get("/metrics", summary="Metrics for Prometheus")
 async def metrics(request: Request) -> Response:
-    """All metrics of this process or, where several share a port, of all of them, and those of the queue."""
+    """All metrics of this process or, where several share a port, of all of them, and those of the queue.
+
+    A key for some models alone gets no figure of another.
+    """
     services: Services = request.app.state.services
     if _due(request, "queue_read_at", FRESH_SECONDS):
         await _read_queue(services)
     if _due(request, "invariants_read_at", INVARIANTS_SECONDS):
         await _read_invariants(services)
     flush_tallies()
-    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
+    told, models = exposition(), principal_of(request).models
+    return Response(told if models is None else of_models(told, models), media_type=CONTENT_TYPE_LATEST)
+
+
+def of_models(told: bytes, models: Collection[str]) -> bytes:
+    """Metrics in the text format without the samples of other models than these, which the label `model` names.
+
+    Names of models hold nothing that the format escapes.
+    """
+    own = {model.encode() for model in models}
+    lines = told.splitlines(keepends=True)
+    return b"".join(line for line in lines if own.issuperset(_MODEL.findall(line)))
 
 
 def _due(request: Request, what: str, seconds: float) -> bool:

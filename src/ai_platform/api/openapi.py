@@ -1,6 +1,6 @@
 """The OpenAPI document: FastAPI's own for its routes, and the lane's, with an input schema for each model."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -131,10 +131,17 @@ _VERSION: Json = {"name": "version", "in": "path", "required": True, "schema": _
 _TO_ANYTHING = ("400", "408", "414", "417", "431")
 
 
-def describe(app: FastAPI) -> Json:
-    """The document, made anew at each call, because models come and go."""
+def describe(app: FastAPI, may_use: Callable[[str], bool] | None = None) -> Json:
+    """The document, made anew at each call, because models come and go.
+
+    Args:
+        app: the routes.
+        may_use: whether the caller may use a model, and so read of it; None where all may.
+    """
     services = getattr(app.state, "services", None)
     prepared = services.directory.summary() if services else []
+    if may_use is not None:
+        prepared = [model for model in prepared if may_use(model.served.name)]
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, summary=__doc__)
     document["info"]["summary"] = "Machine-learning predictions: synchronous, or durable as jobs."
     schemas = document.setdefault("components", {})["schemas"] = {

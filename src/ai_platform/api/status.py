@@ -51,6 +51,8 @@ async def health(request: Request) -> Response:
         "workers": workers,
         "jobs": {key: facts[key] for key in ("queued", "running", "oldest_queued_seconds") if key in facts},
     }
+    if not principal_of(request).may_use(services.settings.models.default):
+        body["model"] = {"status": model["status"]}  # its name is for those who may use it
     answer = _json(body if _is_known(request) else {"status": body["status"]}, 200 if can_predict else 503)
     if not can_predict:
         answer.headers["retry-after"] = str(RETRY_SECONDS)

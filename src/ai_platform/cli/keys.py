@@ -62,10 +62,10 @@ def create(
 @keys.command("list")
 def list_keys(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """List all keys, newest first, ended ones included."""
-    from ai_platform.access import keys as rows
+    from ai_platform.access.api_key import every_key
 
     with _settings(data_dir) as settings, _connection(settings) as connection:
-        found = rows.every_key(connection)
+        found = every_key(connection)
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(found), indent=2))
         return

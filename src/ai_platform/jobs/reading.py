@@ -1,6 +1,7 @@
 """What callers ask of their jobs: read, list, cancel. Every question names the owner."""
 
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 import psycopg
@@ -48,7 +49,14 @@ class JobReader:
         return rows[0]
 
     async def page(
-        self, owner: str, *, limit: int, cursor: str | None = None, state: str | None = None, model: str | None = None
+        self,
+        owner: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        state: str | None = None,
+        model: str | None = None,
+        models: Collection[str] | None = None,
     ) -> Page:
         """An owner's jobs, newest first, without their results.
 
@@ -58,15 +66,16 @@ class JobReader:
             cursor: where the last page ended.
             state: only jobs in this state.
             model: only jobs of this model.
+            models: only jobs of these models; None for all.
 
         Raises:
             InvalidCursor: the cursor is not one of this platform's.
             StorageUnavailable: PostgreSQL is away.
         """
         before = None if cursor is None else position_of(cursor)
-        rows = await self._query(
-            statements.LIST, {"owner": owner, "before": before, "state": state, "model": model, "limit": limit + 1}
-        )
+        narrowed = {"state": state, "model": model, "models": None if models is None else sorted(models)}
+        parameters = {"owner": owner, "before": before, "limit": limit + 1, **narrowed}
+        rows = await self._query(statements.LIST, parameters)
         jobs = [Job.from_row(row) for row in rows[:limit]]
         return Page(jobs, cursor_of(jobs[-1].id) if len(rows) > limit else None)
 

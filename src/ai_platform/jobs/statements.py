@@ -211,6 +211,7 @@ STATES_OF = "SELECT id, state, attempt FROM jobs WHERE id = ANY(%(ids)s::uuid[])
 LIST = f"""
 SELECT {_SEEN}, NULL AS result FROM jobs WHERE owner = %(owner)s AND (%(before)s::uuid IS NULL OR id < %(before)s::uuid)
     AND (%(state)s::text IS NULL OR state = %(state)s) AND (%(model)s::text IS NULL OR model = %(model)s)
+    AND (%(models)s::text[] IS NULL OR model = ANY(%(models)s::text[]))
 ORDER BY id DESC LIMIT %(limit)s
 """
 

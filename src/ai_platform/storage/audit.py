@@ -1,5 +1,6 @@
 """The append-only record of who did what to models, keys, jobs of others and settings."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Literal
 
@@ -56,8 +57,25 @@ def record(
         )
 
 
+# An entry is about a key, which is told by the form of its subject, or about a model or one of its versions.
+_ENTRIES = """
+SELECT id, at, actor, action, subject, outcome, detail, request_id FROM audit_log
+WHERE (%(before)s::bigint IS NULL OR id < %(before)s::bigint)
+    AND (%(subject)s::text IS NULL OR subject = %(subject)s OR starts_with(subject, %(subject)s || '/'))
+    AND (%(models)s::text[] IS NULL OR CASE WHEN subject ~ '^key/[0-9A-Za-z]{8}$'
+        THEN substr(subject, 5) IN (SELECT id FROM api_keys WHERE models <@ %(models)s::text[])
+        ELSE split_part(subject, '/', 1) = ANY(%(models)s::text[]) END)
+ORDER BY id DESC LIMIT %(limit)s
+"""
+
+
 def entries(
-    connection: BoundedConnection, *, limit: int, before: int | None = None, subject: str | None = None
+    connection: BoundedConnection,
+    *,
+    limit: int,
+    before: int | None = None,
+    subject: str | None = None,
+    models: Collection[str] | None = None,
 ) -> list[Entry]:
     """The newest entries.
 
@@ -66,16 +84,13 @@ def entries(
         limit: most entries.
         before: only those with a smaller id, for the following page.
         subject: only those about this, or about what begins with it and a slash.
+        models: only those about these models, and about keys that may use no others; None for all.
 
     Raises:
         StorageUnavailable: PostgreSQL is away.
     """
+    named = None if models is None else sorted(models)
+    parameters = {"before": before, "subject": subject, "limit": limit, "models": named}
     with translated():
-        rows = connection.execute(
-            "SELECT id, at, actor, action, subject, outcome, detail, request_id FROM audit_log"
-            " WHERE (%(before)s::bigint IS NULL OR id < %(before)s::bigint)"
-            " AND (%(subject)s::text IS NULL OR subject = %(subject)s OR starts_with(subject, %(subject)s || '/'))"
-            " ORDER BY id DESC LIMIT %(limit)s",
-            {"before": before, "subject": subject, "limit": limit},
-        ).fetchall()
+        rows = connection.execute(_ENTRIES, parameters).fetchall()
     return [Entry(**row) for row in rows]
