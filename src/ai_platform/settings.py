@@ -148,7 +148,12 @@ class LimitSettings(_Group):
         10.0, description="seconds in which a body must have arrived, or keep a pace of 64 KiB a second; then 408"
     )
     rows: int = Field(1_024, ge=1, le=1_000_000, description="most instances in one request; more get 422")
-    string_bytes: int = Field(1_024, ge=1, le=1_073_741_824, description="longest text value in UTF-8 bytes")
+    string_bytes: int = Field(
+        65_536,
+        ge=1,
+        le=1_073_741_824,
+        description="longest text value in UTF-8 bytes; a page of text has some thousands",
+    )
     waiters: int = Field(
         4_096, ge=1, le=1_000_000, description="callers that may wait for jobs in one process; more get 503"
     )

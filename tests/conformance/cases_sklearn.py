@@ -118,7 +118,7 @@ CUSTOMERS = frames("age", "income", "city", "rooms", "member")
 NUMBERED = Signature(
     inputs=tuple(Feature(name=f"x{number}") for number in range(4)), classes=("0", "1", "2"), class_values=(0, 1, 2)
 )
-CHURN = Signature(inputs=MIXED_INPUTS, classes=("left", "stayed"))
+CHURN = Signature(inputs=MIXED_INPUTS, classes=("left", "stayed"), ignored=("id",))
 
 
 def gappy_flowers() -> Given:
@@ -189,7 +189,8 @@ ESTIMATORS: list[tuple[str, Callable[[], Any], Callable[[], Given], Signature | 
     ("None as a category", lambda: make_pipeline(
         ColumnTransformer([("words", OneHotEncoder(), ["city"])]), LogisticRegression()).fit(with_none(), churned()),
      lambda: (with_none()[:6], rows_of(customers()[:6], "city")),
-     Signature(inputs=(MIXED_INPUTS[2],), classes=("left", "stayed"))),
+     Signature(inputs=(MIXED_INPUTS[2],), classes=("left", "stayed"),
+               ignored=tuple(name for name in with_none() if name != "city"))),
     ("strings in an array", lambda: make_pipeline(OrdinalEncoder(), LogisticRegression()).fit(
         np.array(LETTERS, dtype=object), [0, 1, 0, 1]),
      lambda: (np.array(LETTERS, dtype=object), LETTERS),
@@ -198,9 +199,10 @@ ESTIMATORS: list[tuple[str, Callable[[], Any], Callable[[], Given], Signature | 
                classes=("0", "1"), class_values=(0, 1))),
     ("a pipeline that ends in XGBoost", lambda: make_pipeline(mixed(), XGBClassifier(n_estimators=3)).fit(
         customers(), churned() == "left"), CUSTOMERS,
-     Signature(inputs=BOOSTED_INPUTS, classes=("0", "1"), class_values=(0, 1))),
+     Signature(inputs=BOOSTED_INPUTS, classes=("0", "1"), class_values=(0, 1), ignored=("id",))),
     ("a pipeline that ends in LightGBM", lambda: make_pipeline(mixed(), LGBMClassifier(n_estimators=3, verbose=-1)).fit(
-        customers(), churned()), CUSTOMERS, Signature(inputs=BOOSTED_INPUTS, classes=("left", "stayed"))),
+        customers(), churned()), CUSTOMERS, Signature(
+            inputs=BOOSTED_INPUTS, classes=("left", "stayed"), ignored=("id",))),
     ("texts", lambda: make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, [1, 0, 1, 0]),
      lambda: (TEXTS, [[text] for text in TEXTS]),
      Signature(inputs=(Feature(name="text", type="string"),), classes=("0", "1"), class_values=(0, 1))),
@@ -227,6 +229,7 @@ SAMPLED = Case(
         ),
         classes=("gone", "here"),
         class_values=("left", "stayed"),
+        ignored=("id",),
     ),
 )  # fmt: skip
 

@@ -135,6 +135,7 @@ def test_a_sample_adds_ranges_and_examples_and_its_target_is_left_out() -> None:
         ),
         classes=("no", "yes"),
         class_values=(0, 1),
+        ignored=("id", "city", "plan", "target"),
     )
 
 

@@ -5,7 +5,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import msgspec
 import orjson
@@ -57,6 +57,7 @@ class PublishBody(_Body, kw_only=True):
         rows: some inputs for the golden outputs, shape (n, features), n <= 200.
         metrics: name to value.
         alias: what shall name the new version.
+        extra: what becomes of names in an instance that neither the model nor its inputs have.
     """
 
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -68,6 +69,7 @@ class PublishBody(_Body, kw_only=True):
     rows: Annotated[list[list[Value]], msgspec.Meta(max_length=200)] = []
     metrics: dict[str, float] = {}
     alias: _AliasName | None = None
+    extra: Literal["refuse", "ignore"] = "refuse"
 
 
 class TargetBody(_Body):
@@ -341,6 +343,7 @@ def _described(name: str, body: PublishBody) -> Signed | Draft:
         inputs=body.inputs,
         rows=body.rows,
         metrics=body.metrics,
+        extra=body.extra,
     )
 
 

@@ -1,5 +1,6 @@
 """`models`: publish, look, promote, roll back, download, delete."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,15 @@ models = typer.Typer(help="Published models: publish, list, show, promote, rollb
 app.add_typer(models, name="models", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Extra(StrEnum):
+    """What becomes of names in an instance that the model does not know."""
+
+    refuse = "refuse"
+    ignore = "ignore"
+
+
 AliasOption = Annotated[str, typer.Option("--alias", help="The alias.")]
 
 
@@ -39,6 +49,9 @@ def publish(
     enforce_ranges: Annotated[
         bool, typer.Option("--enforce-ranges", help="Refuse values outside the sample's ranges.")
     ] = False,
+    extra: Annotated[
+        Extra | None, typer.Option(help="What becomes of an input's names that training did not have.")
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -49,7 +62,7 @@ def publish(
 
     settings = settings_for(data_dir)
     described = _described(
-        name, file, sample, classes=classes, form=form, metrics=metric or [], enforce_ranges=enforce_ranges
+        name, file, sample, classes=classes, form=form, metrics=metric or [], enforce_ranges=enforce_ranges, extra=extra
     )
     with console.status(f"proving {file.name} in a process of its own"):
         made = publishing.publish(
@@ -202,6 +215,7 @@ def _described(
     form: str | None,
     metrics: list[str],
     enforce_ranges: bool,
+    extra: Extra | None,
 ) -> Any:
     """The signed manifest that stands beside the file, or what the options say of it."""
     from ai_platform.models.manifest import Draft, decode
@@ -209,13 +223,16 @@ def _described(
     from ai_platform.training.model_file import ModelFile
 
     files = ModelFile.beside(file)
-    if files.complete and not (sample or classes or form or metrics or enforce_ranges):
+    if files.complete and not (sample or classes or form or metrics or enforce_ranges or extra):
         signed = files.signed()
         described = decode(signed.manifest).model
         if described == name:
             return signed
         raise InvalidParameter("name", f"{files.manifest.name} describes model {described!r}, not {name!r}")
-    found = None if sample is None else read(sample)
+    try:
+        found = None if sample is None else read(sample)
+    except ValueError as error:
+        raise InvalidParameter("sample", str(error)) from None
     return Draft(
         model=name,
         format=form or _format_of(file),
@@ -224,6 +241,8 @@ def _described(
         rows=[] if found is None else found.rows,
         metrics=dict(_metric(given) for given in metrics),
         enforce_ranges=enforce_ranges,
+        others=None if found is None else found.others,
+        extra="refuse" if extra is None else extra.value,
     )
 
 

@@ -1,6 +1,7 @@
 """Checking a parsed body against a signature, with a pointer to each fault. The reference for the typed decoder."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +10,14 @@ from ai_platform.inputs.instances import Instances
 from ai_platform.runtimes.runtime import Value
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
+from ai_platform.tables.names import spelt
 
 MAX_FAULTS = 20
 LARGEST_EXACT_INTEGER = 2**53
 # Products of larger numbers leave the range of a double within a model, which then fails for what it was given.
 LARGEST_NUMBER = 1e100
+# Tabs and line breaks are part of texts. PostgreSQL's JSON knows no zero character.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 
 def validate(document: Any, signature: Signature, limits: LimitSettings) -> Instances:
@@ -35,6 +39,9 @@ class _Check:
     def __init__(self, signature: Signature, limits: LimitSettings) -> None:
         self.inputs = signature.inputs
         self.names = {feature.name for feature in signature.inputs}
+        self.known = self.names | set(signature.ignored)
+        self.ignores_others = signature.extra == "ignore"
+        self.spellings = _spellings(signature) if signature.respelt else {}
         self.limits = limits
         self.faults: list[InputFault] = []
 
@@ -94,8 +101,8 @@ class _Check:
         ]
 
     def by_name(self, values: dict[str, Any], pointer: str) -> list[Value]:
-        for name in itertools.islice(values.keys() - self.names, MAX_FAULTS):
-            self.fault(f"{pointer}/{_escape(name)}", "unknown feature")
+        if values.keys() != self.names:
+            values = self.in_own_spelling(values, pointer)
         row: list[Value] = []
         for feature in self.inputs:
             here = f"{pointer}/{_escape(feature.name)}"
@@ -107,12 +114,51 @@ class _Check:
                 self.fault(here, "is missing")
         return row
 
+    def in_own_spelling(self, values: dict[str, Any], pointer: str) -> dict[str, Any]:
+        """An instance with the signature's names where the library's were sent; names that nothing knows are faults."""
+        found = dict(values)
+        strange = []
+        for name in values.keys() - self.known:
+            own = self.spellings.get(spelt(name))
+            if own is not None and own not in found:
+                found[own] = values[name]
+            elif own is not None:
+                strange.append((name, f"is the same feature as {_escape(own)}, given twice"))
+            elif not self.ignores_others:
+                strange.append((name, "unknown feature"))
+        for name, detail in strange[:MAX_FAULTS]:
+            self.fault(f"{pointer}/{_escape(name)}", detail)
+        return found
+
     def value(self, feature: Feature, value: Any, pointer: str) -> Value:
+        if isinstance(value, bool | int | float):
+            value = _as_declared(feature, value)
         detail = next(_value_faults(feature, value, self.limits), None)
         if detail is not None:
             self.fault(pointer, detail)
             return None
         return float(value) if feature.type == "number" and value is not None else value
+
+
+def _spellings(signature: Signature) -> dict[str, str]:
+    """How a library spells each name to the name; of those that it would confuse, none."""
+    spellings = [spelt(feature.name) for feature in signature.inputs]
+    return {
+        spelling: feature.name
+        for spelling, feature in zip(spellings, signature.inputs, strict=True)
+        if spellings.count(spelling) == 1
+    }
+
+
+def _as_declared(feature: Feature, value: bool | float) -> bool | float:  # noqa: FBT001  # the value itself
+    """One value where JSON has two ways to write it: 1 and true where both are one thing, 41.0 and 41."""
+    if feature.type == "boolean":
+        return bool(value) if value in {0, 1} else value
+    if isinstance(value, bool):
+        return int(value) if feature.binary else value
+    if feature.type == "integer" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 def _value_faults(feature: Feature, value: Any, limits: LimitSettings) -> Iterator[str]:
@@ -123,7 +169,7 @@ def _value_faults(feature: Feature, value: Any, limits: LimitSettings) -> Iterat
         yield from _text_faults(value, limits)
     elif feature.type == "boolean":
         if not isinstance(value, bool):
-            yield "must be true or false"
+            yield "must be true or false, or 1 or 0"
     else:
         yield from _number_faults(feature, value)
 
@@ -146,9 +192,9 @@ def _text_faults(value: Any, limits: LimitSettings) -> Iterator[str]:
     if not isinstance(value, str):
         yield "must be a string"
     elif len(value.encode("utf-8", "replace")) > limits.string_bytes:
-        yield f"must be at most {limits.string_bytes} bytes long"
-    elif any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in value):  # noqa: PLR2004
-        yield "must not hold control characters"
+        yield f"must be at most {limits.string_bytes} bytes long (AI_PLATFORM_LIMITS__STRING_BYTES)"
+    elif _CONTROLS.search(value):
+        yield "must not hold control characters other than tabs and line breaks"
 
 
 def _escape(name: str) -> str:

@@ -61,6 +61,8 @@ def version_body(version: Version, aliases: Iterable[Alias], *, whole: bool = Fa
     if whole:
         body |= {
             "inputs": msgspec.to_builtins(manifest.signature.inputs),
+            "ignored": manifest.signature.ignored,
+            "extra": manifest.signature.extra,
             "classes": manifest.signature.classes,
             "libraries": manifest.libraries,
             "proof": version.proof,

@@ -1,11 +1,11 @@
 """What is signed of a version: its bytes' hash, its signature, and what it was trained with."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.runtimes.runtime import Value
+from ai_platform.runtimes.runtime import OtherReadings, Value
 from ai_platform.runtimes.signature import Feature, Signature
 
 # Rows of a sample that a draft carries; more show nothing new of a model.
@@ -66,6 +66,9 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         metrics: name to value.
         hard_limit_seconds: longest run of one attempt of a job; None for the platform's own limit.
         enforce_ranges: whether values outside the sample's ranges are to be refused.
+        others: where the sample's cells are text, each column's other readings, aligned with `inputs`; then `rows` are
+            text too, and typed by what the model expects.
+        extra: what becomes of names that neither the model nor its sample has.
     """
 
     model: str
@@ -76,6 +79,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     hard_limit_seconds: float | None = None
     enforce_ranges: bool = False
+    others: tuple[OtherReadings, ...] | None = None
+    extra: Literal["refuse", "ignore"] = "refuse"
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -133,9 +133,10 @@ def _loaded(runtime: Runtime, artifact: BinaryIO, signature: Signature) -> Loade
 def _signature(runtime: Runtime, artifact: BinaryIO, draft: Draft) -> Signature:
     artifact.seek(0)
     try:
-        signature = runtime.read_signature(artifact, Hints(draft.inputs, draft.classes))
+        signature = runtime.read_signature(artifact, Hints(draft.inputs, draft.classes, draft.others))
     except BaseException as error:
         raise ArtifactRefused(f"the model's inputs and outputs cannot be read: {sentence(error)}") from error
+    signature = msgspec.structs.replace(signature, extra=draft.extra)
     if not draft.enforce_ranges:
         return signature
     inputs = tuple(
@@ -146,7 +147,9 @@ def _signature(runtime: Runtime, artifact: BinaryIO, draft: Draft) -> Signature:
 
 
 def _rows(draft: Draft, signature: Signature) -> list[list[Value]]:
-    rows = arranged(draft.inputs or signature.inputs, draft.rows[:MOST_SAMPLE_ROWS], signature)
+    rows = arranged(
+        draft.inputs or signature.inputs, draft.rows[:MOST_SAMPLE_ROWS], signature, is_text=draft.others is not None
+    )
     return rows or [invented(signature)]
 
 

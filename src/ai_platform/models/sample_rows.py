@@ -5,41 +5,57 @@ from collections.abc import Sequence
 import msgspec
 
 from ai_platform.errors import ArtifactRefused
+from ai_platform.runtimes.cells import typed
 from ai_platform.runtimes.runtime import Value
 from ai_platform.runtimes.signature import Feature, Signature
 
 GOLDEN_ROWS = 10
 
 
-def arranged(inputs: Sequence[Feature], rows: Sequence[Sequence[Value]], signature: Signature) -> list[list[Value]]:
+def arranged(
+    inputs: Sequence[Feature], rows: Sequence[Sequence[Value]], signature: Signature, *, is_text: bool = False
+) -> list[list[Value]]:
     """Rows of a sample in the order of a signature, without those that lack a value which the model needs.
 
     Args:
         inputs: what the columns of the rows are.
         rows: shape (n, len(inputs)).
         signature: the model's; matched by name, or by position when the names are others and as many.
+        is_text: whether the values are cells of a text file, to be typed by the signature.
 
     Raises:
-        ArtifactRefused: the sample lacks an input.
+        ArtifactRefused: the sample lacks an input, or a cell is none of its input's values.
     """
     places = {feature.name: place for place, feature in enumerate(inputs)}
     absent = [feature.name for feature in signature.inputs if feature.name not in places]
     if absent and len(inputs) != len(signature.inputs):
         raise ArtifactRefused(f"the sample has no column {absent[0]!r}; give --sample with all inputs of the model")
     order = range(len(inputs)) if absent else [places[feature.name] for feature in signature.inputs]
-    chosen = ([row[place] for place in order] for row in rows)
+    read = _from_text if is_text else _as_served
+    served = (
+        [read(feature, row[place]) for feature, place in zip(signature.inputs, order, strict=True)] for row in rows
+    )
     return [
-        [_as_served(feature, value) for feature, value in zip(signature.inputs, row, strict=True)]
-        for row in chosen
+        row
+        for row in served
         if all(value is not None or feature.nullable for feature, value in zip(signature.inputs, row, strict=True))
     ]
 
 
+def _from_text(feature: Feature, cell: Value) -> Value:
+    try:
+        return typed("" if cell is None else str(cell), feature)
+    except ValueError as error:
+        raise ArtifactRefused(f"a cell of the sample's column {feature.name!r} {error}") from None
+
+
 def _as_served(feature: Feature, value: Value) -> Value:
-    """Whole numbers of a column of numbers as floats, which is how callers' JSON reaches a model too."""
-    if feature.type != "number" or value is None or isinstance(value, str):
+    """A value of a sample as callers' JSON reaches a model: whole numbers of a column of numbers as floats."""
+    if value is None or isinstance(value, str) or feature.type == "string":
         return value
-    return float(value)
+    if feature.type == "boolean":
+        return bool(value) if value in {0, 1} else value
+    return int(value) if feature.type == "integer" and value == int(value) else float(value)
 
 
 def invented(signature: Signature) -> list[Value]:

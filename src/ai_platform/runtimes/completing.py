@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ai_platform.runtimes.runtime import Hints
+from ai_platform.runtimes.sample_columns import columns_by_name, ignored_columns
 from ai_platform.runtimes.signature import Feature, Signature
 
 _NUMBERS = frozenset({"number", "integer"})
@@ -27,28 +28,30 @@ def completed_inputs(
     if hints.inputs is None:
         return tuple(msgspec.structs.replace(feature, nullable=feature.nullable or bool(missing)) for feature in known)
     return tuple(
-        _completed(feature, hint, named=named, missing=missing)
-        for feature, hint in zip(known, _matching(known, hints.inputs, named=named), strict=True)
+        _completed(feature, hint, missing=missing)
+        for feature, hint in zip(known, _matching(known, hints, named=named), strict=True)
     )
 
 
-def _matching(known: Sequence[Feature], sample: tuple[Feature, ...], *, named: bool) -> list[Feature]:
-    if not named:
-        if len(sample) != len(known):
-            raise ValueError(
-                f"the sample has {len(sample)} columns and the model takes {len(known)}; the file holds no names,"
-                " so give --sample with just its inputs, in the order of training"
-            )
-        return list(sample)
-    by_name = {feature.name: feature for feature in sample}
-    absent = [feature.name for feature in known if feature.name not in by_name]
-    if absent:
-        raise ValueError(f"the sample has no column {absent[0]!r}; give --sample with all inputs of the model")
-    return [by_name[feature.name] for feature in known]
+def _matching(known: Sequence[Feature], hints: Hints, *, named: bool) -> list[Feature]:
+    if named:
+        return columns_by_name([(feature.name, feature.type) for feature in known], hints)
+    sample = hints.inputs or ()
+    if len(sample) != len(known):
+        raise ValueError(
+            f"the sample has {len(sample)} columns and the model takes {len(known)}; the file holds no names,"
+            " so give --sample with just its inputs, in the order of training"
+        )
+    return [hints.column(place, feature.type) for place, feature in enumerate(known)]
 
 
-def _completed(feature: Feature, hint: Feature, *, named: bool, missing: bool | None) -> Feature:
-    name = feature.name if named else hint.name
+def _completed(feature: Feature, hint: Feature, *, missing: bool | None) -> Feature:
+    # The sample's spelling is that of training, and a library may have changed it.
+    name = hint.name
+    if hint.type in _NUMBERS and feature.type == "boolean" and hint.binary:
+        hint = msgspec.structs.replace(
+            hint, type="boolean", minimum=None, maximum=None, example=bool(hint.example), binary=False
+        )
     if hint.type != feature.type and not (hint.type in _NUMBERS | {"boolean"} and feature.type in _NUMBERS):
         raise ValueError(f"the sample's column {name!r} holds {hint.type} values, and the model takes {feature.type}")
     nullable = hint.nullable if missing is None else missing
@@ -57,18 +60,24 @@ def _completed(feature: Feature, hint: Feature, *, named: bool, missing: bool | 
         name=name,
         type=feature.type,
         nullable=nullable,
-        categories=feature.categories if feature.categories is not None else hint.categories,
+        categories=feature.categories
+        if feature.categories is not None or feature.type in _NUMBERS
+        else hint.categories,
         example=hint.example if hint.type == feature.type or not isinstance(hint.example, bool) else int(hint.example),
+        binary=feature.type in _NUMBERS and (hint.binary or hint.type == "boolean"),
     )
 
 
-def classifier(inputs: tuple[Feature, ...], values: Sequence[int | float | str | bool], hints: Hints) -> Signature:
+def classifier(
+    inputs: tuple[Feature, ...], values: Sequence[int | float | str | bool], hints: Hints, *, respelt: bool = False
+) -> Signature:
     """The signature of a classifier.
 
     Args:
         inputs: its inputs.
         values: what it predicts, in the order of its probabilities.
         hints: of the publisher, who may name the classes.
+        respelt: as of a signature.
 
     Raises:
         ValueError: the hints name another number of classes.
@@ -77,10 +86,16 @@ def classifier(inputs: tuple[Feature, ...], values: Sequence[int | float | str |
     classes = hints.classes or own
     if len(classes) != len(values):
         raise ValueError(f"--classes names {len(classes)} classes, and the model has {len(values)}")
-    return Signature(inputs=inputs, classes=classes, class_values=None if tuple(values) == classes else tuple(values))
+    return Signature(
+        inputs=inputs,
+        classes=classes,
+        class_values=None if tuple(values) == classes else tuple(values),
+        ignored=ignored_columns(inputs, hints),
+        respelt=respelt,
+    )
 
 
-def regressor(inputs: tuple[Feature, ...], hints: Hints) -> Signature:
+def regressor(inputs: tuple[Feature, ...], hints: Hints, *, respelt: bool = False) -> Signature:
     """The signature of a model that predicts numbers.
 
     Raises:
@@ -88,7 +103,7 @@ def regressor(inputs: tuple[Feature, ...], hints: Hints) -> Signature:
     """
     if hints.classes is not None:
         raise ValueError("--classes is given, and the model predicts numbers and not classes")
-    return Signature(inputs=inputs)
+    return Signature(inputs=inputs, ignored=ignored_columns(inputs, hints), respelt=respelt)
 
 
 def several_labels(inputs: tuple[Feature, ...], hints: Hints) -> Signature:

@@ -29,6 +29,7 @@ class KnownInput:
         used: whether anything reads it; a ColumnTransformer drops the columns that it does not name.
         missing_is_none: whether a missing value was None in training, and not NaN.
         ends: what became of a missing value on each path: True accepted, False refused, None no telling.
+        numeric: whether it reaches an estimator that takes numbers alone, and no other.
     """
 
     name: str | None = None
@@ -37,6 +38,7 @@ class KnownInput:
     used: bool = False
     missing_is_none: bool = False
     ends: list[bool | None] = field(default_factory=list)
+    numeric: bool = False
 
     @property
     def missing(self) -> bool | None:
@@ -140,15 +142,22 @@ class _Walk:
         tags = _tags(estimator)
         if tags is None:
             return self.no_telling(flow)
-        if tags.input_tags.string and not tags.input_tags.two_d_array:
-            for number, _open in flow.columns:
-                self.inputs[number].type = "string"
+        self.type_by(tags.input_tags, flow, checks=not tags.no_validation)
         passes = tags.input_tags.allow_nan or tags.no_validation
         if not passes:
             for number, open_end in flow.columns:
                 if open_end:
                     self.inputs[number].ends.append(False)
         return _Flow([(number, left and passes) for number, left in flow.columns], flow.in_order and _keeps(estimator))
+
+    def type_by(self, tags: Any, flow: _Flow, *, checks: bool) -> None:
+        """Note what an estimator says that it takes: texts, or numbers alone."""
+        if tags.string and not tags.two_d_array:
+            for number, _open in flow.columns:
+                self.inputs[number].type = "string"
+        elif flow.in_order and checks and not (tags.string or tags.categorical):
+            for number, _open in flow.columns:
+                self.inputs[number].numeric = True
 
     def no_telling(self, flow: _Flow) -> _Flow:
         for number, open_end in flow.columns:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ai_platform.runtimes.estimator_inputs import KnownInput, known_inputs, takes_text
 from ai_platform.runtimes.runtime import Rows, Value
+from ai_platform.runtimes.sample_columns import places_of
 from ai_platform.runtimes.signature import Feature, Signature
 
 Table = Callable[[Rows], Any]
@@ -33,11 +34,13 @@ def table_for(estimator: Any, signature: Signature) -> Table:
         raise ValueError(f"the signature has {len(signature.inputs)} inputs, and the model takes {len(used)}")
     if not hasattr(estimator, "feature_names_in_"):
         return _array_of(signature.inputs, used)
-    by_name = {one.name: one for one in used}
-    strange = [feature.name for feature in signature.inputs if feature.name not in by_name]
-    if strange:
-        raise ValueError(f"the signature has an input {strange[0]!r}, which the model does not know")
-    return _Frame(signature.inputs, [by_name[feature.name] for feature in signature.inputs])
+    places = places_of([feature.name for feature in signature.inputs], [one.name or "" for one in used])
+    strange = next(
+        (feature.name for feature, place in zip(signature.inputs, places, strict=True) if place is None), None
+    )
+    if strange is not None:
+        raise ValueError(f"the signature has an input {strange!r}, which the model does not know")
+    return _Frame(signature.inputs, [used[place] for place in places if place is not None])
 
 
 def forget_names(estimator: Any, signature: Signature) -> None:
@@ -113,19 +116,24 @@ class _Frame:
 
         self._frame, self._series = pd.DataFrame, pd.Series
         self._inputs = inputs
+        self._known = known
         self._absent = [None if one.missing_is_none else np.nan for one in known]
 
     def __call__(self, rows: Rows) -> Any:
-        columns = zip(self._inputs, self._absent, zip(*rows, strict=True), strict=True)
-        return self._frame({feature.name: self._column(feature, absent, values) for feature, absent, values in columns})
+        columns = zip(self._inputs, self._known, self._absent, zip(*rows, strict=True), strict=True)
+        return self._frame({
+            known.name: self._column(feature, known, absent, values) for feature, known, absent, values in columns
+        })  # fmt: skip
 
-    def _column(self, feature: Feature, absent: float | None, values: tuple[Value, ...]) -> Any:
+    def _column(self, feature: Feature, known: KnownInput, absent: float | None, values: tuple[Value, ...]) -> Any:
         if feature.type == "number" or (feature.type == "integer" and None in values):
             return np.array(values, dtype=np.float64)
         if feature.type == "integer":
             return np.array(values, dtype=np.int64)
         if feature.type == "boolean" and None not in values:
             return np.array(values, dtype=np.bool_)
+        if feature.type == "boolean" and known.categories is None:
+            return np.array(values, dtype=np.float64)  # what pandas' own True, False and NaN become in an estimator
         filled = [absent if value is None else value for value in values]
         # Said explicitly, because pandas would make a type of its own of strings.
         return self._series(filled, dtype=object)

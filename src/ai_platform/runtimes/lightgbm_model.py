@@ -63,9 +63,11 @@ class LightgbmRuntime:
             for number, name in enumerate(facts.names)
         ]
         inputs = completed_inputs(known, hints, named=named, missing=True)
+        # LightGBM writes `_` for each blank of a name.
+        respelt = named and any("_" in name for name in facts.names)
         if facts.answer == "number":
-            return regressor(inputs, hints)
-        return classifier(inputs, range(facts.classes), hints)
+            return regressor(inputs, hints, respelt=respelt)
+        return classifier(inputs, range(facts.classes), hints, respelt=respelt)
 
     def load(self, artifact: BinaryIO, signature: Signature) -> LoadedModel:
         """Make a booster of it.

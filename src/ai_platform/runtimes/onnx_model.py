@@ -279,9 +279,8 @@ def _inputs(session: "onnxruntime.InferenceSession", hints: Hints) -> tuple[Feat
         width = _width(found[0]) or (hints.inputs and len(hints.inputs))
         if not width:
             raise ValueError("the graph does not say how many inputs it takes; give --sample with just its inputs")
-        return completed_inputs(
-            [msgspec.structs.replace(one, type=types[0]) for one in numbered(width)], hints, named=False
-        )
+        features = [msgspec.structs.replace(one, type=types[0]) for one in numbered(width)]
+        return _with_missing(completed_inputs(features, hints, named=False))
     known: list[Feature] = []
     for one, kind in zip(found, types, strict=True):
         width = _width(one)
@@ -291,7 +290,15 @@ def _inputs(session: "onnxruntime.InferenceSession", hints: Hints) -> tuple[Feat
         known.extend(Feature(name=name, type=kind) for name in names)
     names_of_sample = {feature.name for feature in hints.inputs or ()}
     named = hints.inputs is None or all(feature.name in names_of_sample for feature in known)
-    return completed_inputs(known, hints, named=named)
+    return _with_missing(completed_inputs(known, hints, named=named))
+
+
+def _with_missing(inputs: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    """A tensor of whole numbers or truth values has nothing that would stand for a missing one."""
+    return tuple(
+        msgspec.structs.replace(feature, nullable=feature.nullable and feature.type not in {"integer", "boolean"})
+        for feature in inputs
+    )
 
 
 def _plan(session: "onnxruntime.InferenceSession", inputs: tuple[Feature, ...]) -> list[_Input]:

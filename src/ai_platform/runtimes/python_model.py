@@ -31,6 +31,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from ai_platform.runtimes.runtime import Hints, LoadedModel, Outputs, Rows, WrongOutputs, joined
+from ai_platform.runtimes.sample_columns import ignored_columns
 from ai_platform.runtimes.signature import Feature, Signature
 
 CLASS_NAME = "Model"
@@ -60,13 +61,18 @@ class PythonRuntime:
             Exception: whatever the source raises.
         """
         kind = _class_in(artifact.read())
-        inputs = _inputs(getattr(kind, "inputs", None), hints.inputs)
+        inputs = _inputs(getattr(kind, "inputs", None), hints)
         names, values = _classes(getattr(kind, "classes", None))
         if hints.classes is not None:
             if values is not None and len(values) != len(hints.classes):
                 raise ValueError(f"--classes names {len(hints.classes)} classes, and the model has {len(values)}")
             names, values = hints.classes, values or hints.classes
-        return Signature(inputs=inputs, classes=names, class_values=None if values == names else values)
+        return Signature(
+            inputs=inputs,
+            classes=names,
+            class_values=None if values == names else values,
+            ignored=ignored_columns(inputs, hints),
+        )
 
     def load(self, artifact: BinaryIO, signature: Signature) -> LoadedModel:
         """Execute the source, make its class, and let it load.
@@ -194,16 +200,24 @@ def _class_in(source: bytes) -> type:
     return (named or found)[0]
 
 
-def _inputs(declared: Any, sample: tuple[Feature, ...] | None) -> tuple[Feature, ...]:
+def _inputs(declared: Any, hints: Hints) -> tuple[Feature, ...]:
     if declared is None:
-        if sample is None:
+        if hints.inputs is None:
             raise ValueError("give --sample, or declare `inputs` in the class")
-        return sample
-    known = {feature.name: feature for feature in sample or ()}
+        return hints.inputs
+    places = {feature.name: place for place, feature in enumerate(hints.inputs or ())}
     named = declared if isinstance(declared, dict) else dict.fromkeys(declared)
     if not named:
         raise ValueError("`inputs` of the class names nothing")
-    return tuple(_feature(name, given, known.get(name)) for name, given in named.items())
+    return tuple(
+        _feature(name, given, hints.column(places[name], _kind(given)) if name in places else None)
+        for name, given in named.items()
+    )
+
+
+def _kind(given: Any) -> Any:
+    """The type that the class declares of an input; numbers where it declares none."""
+    return given.get("type", "number") if isinstance(given, dict) else given or "number"
 
 
 def _feature(name: str, given: Any, hint: Feature | None) -> Feature:

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.signature import Feature, FeatureType, Signature
 
 Value = float | int | str | bool | None
 Rows = Sequence[Sequence[Value]]
@@ -83,6 +83,18 @@ class LoadedModel(Protocol):
         ...
 
 
+class OtherReadings(msgspec.Struct, frozen=True):
+    """A column of text cells as other types than the likeliest.
+
+    Attributes:
+        string: as strings, where only the empty cell is missing.
+        number: as numbers; None where some cells are none.
+    """
+
+    string: Feature
+    number: Feature | None
+
+
 @dataclass(frozen=True, slots=True)
 class Hints:
     """What a publisher knows of a model and its artifact may not say.
@@ -90,10 +102,28 @@ class Hints:
     Attributes:
         inputs: features read from a sample, in the order of its columns; None without a sample.
         classes: the classes' names, in the order of the model's own classes; None when it names them itself.
+        others: of a sample of text cells, each column's other readings, aligned with `inputs`.
     """
 
     inputs: tuple[Feature, ...] | None = None
     classes: tuple[str, ...] | None = None
+    others: tuple[OtherReadings, ...] | None = None
+
+    def column(self, place: int, kind: FeatureType | None) -> Feature:
+        """A column of the sample as the type that the model demands, as far as its cells are of it.
+
+        Args:
+            place: of the column in the sample.
+            kind: None where the model does not say; then the likeliest.
+        """
+        assert self.inputs is not None
+        likeliest = self.inputs[place]
+        if kind in {None, likeliest.type} or self.others is None:
+            return likeliest
+        if kind == "string":
+            return self.others[place].string
+        number = self.others[place].number
+        return likeliest if likeliest.type != "string" or number is None else number
 
 
 class Runtime(Protocol):

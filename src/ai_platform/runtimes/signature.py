@@ -20,6 +20,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         categories: values seen in training or known to the encoder (at most 100); shown, never enforced, because what
             becomes of an unknown one is the encoder's to say.
         example: a value that appears in the documentation's examples.
+        binary: of a number or integer, whether only 0 and 1 were seen; then true is 1 and false is 0.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     enforced: bool = False
     categories: tuple[int | float | str | bool, ...] | None = None
     example: float | int | str | bool | None = None
+    binary: bool = False
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,8 +42,16 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         classes: for a classifier, the classes' names in the order of the probabilities; None for a regressor.
         class_values: for a classifier, what it predicts for each of `classes`, where that is not the name itself
             (iris predicts 0 and names it setosa).
+        ignored: names of columns that training or its sample had and that are no inputs; an instance by name may have
+            them, and they are not read.
+        extra: what becomes of an instance by name that has any other name: it is refused, or the name is ignored.
+        respelt: whether the model's library writes names in another way than training did (LightGBM: `_` for a blank);
+            then an instance may have either.
     """
 
     inputs: tuple[Feature, ...]
     classes: tuple[str, ...] | None = None
     class_values: tuple[int | float | str | bool, ...] | None = None
+    ignored: tuple[str, ...] = ()
+    extra: Literal["refuse", "ignore"] = "refuse"
+    respelt: bool = False

@@ -20,7 +20,8 @@ _ANSWERS: dict[str, Answer] = {
     "binary:logistic": "probability", "multi:softprob": "probabilities", "multi:softmax": "label",
     "binary:hinge": "label",
 }  # fmt: skip
-_TYPES: dict[str, FeatureType] = {"int": "integer", "i": "boolean"}
+# Whole numbers in training are no demand: the trees compare with any number.
+_TYPES: dict[str, FeatureType] = {"i": "boolean"}
 _EDGES = 64  # bytes at either end in which a file's kind shows
 
 

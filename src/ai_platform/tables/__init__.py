@@ -1,0 +1,1 @@
+"""Tables that people have in files: CSV, JSON and Parquet, told apart by their content and read row by row."""
