@@ -37,7 +37,8 @@ def require_admitted(manifest: Manifest, draft: Draft | None, limits: LimitSetti
 def _sample(draft: Draft | None, signature: Signature) -> list[list[Value]]:
     if draft is None or draft.inputs is None:
         return []
-    return arranged(draft.inputs, draft.rows[:MOST_SAMPLE_ROWS], signature)
+    rows = draft.rows[:MOST_SAMPLE_ROWS]
+    return arranged(draft.inputs, rows, signature, is_text=draft.others is not None)
 
 
 class _Rows:
