@@ -27,12 +27,9 @@ __all__ = ["Proof", "ProofReport", "Signed", "prove"]
 log = logger(__name__)
 
 MEGABYTE = 1_000_000
-# Address space: the libraries' own, and what opening and compiling take beside the model itself.
-_BASE_BYTES = 1_500 * MEGABYTE
-_TIMES_THE_SIZE = 8
 # Of the numeric libraries: rows are tried one at a time, and threads that wait for one another measure the machine.
 _THREADS = 1
-_LONGEST_SENTENCE = 1_000
+_LONGEST_SENTENCE = 4_000
 COMPILED_NAME = "compiled.onnx"
 
 
@@ -91,7 +88,7 @@ def prove(artifact: Path, described: Signed | Draft, settings: Settings, *, vouc
             artifact=artifact_fd,
             compiled=compiled_fd,
             parent=os.getpid(),
-            limits=_limits(settings, size),
+            limits=_limits(settings),
             signed=signed,
             operator_types=settings.models.skops_trusted_types,
             compile_bytes=settings.models.compile_max_mb * MEGABYTE,
@@ -182,10 +179,10 @@ def _created(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _limits(settings: Settings, size: int) -> Limits:
+def _limits(settings: Settings) -> Limits:
     models = settings.models
     return Limits(
-        memory_bytes=min(models.prove_memory_mb * MEGABYTE, _BASE_BYTES + _TIMES_THE_SIZE * size),
+        memory_bytes=models.prove_memory_mb * MEGABYTE,
         cpu_seconds=int(2 * models.prove_seconds * (os.cpu_count() or 1)) + 1,
         file_bytes=max(models.compile_max_mb * MEGABYTE * 2, MEGABYTE),
     )

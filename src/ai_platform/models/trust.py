@@ -1,12 +1,13 @@
 """Whether an artifact may be opened: signed by a trusted key, or of plain data and types that the operator trusts."""
 
+import json
 from collections.abc import Collection
 
 from ai_platform.errors import ArtifactRefused
 
 # The one format whose untrusted types are names of data types, which an operator can judge; the others run code.
 _JUDGED_BY_TYPE = "sklearn-skops"
-_SHOWN = 5
+_SHOWN = 50
 
 
 def demand(format_name: str, untrusted: Collection[str], *, signed: bool, operator_types: Collection[str]) -> None:
@@ -30,8 +31,8 @@ def demand(format_name: str, untrusted: Collection[str], *, signed: bool, operat
         )
     strange = sorted(set(untrusted) - set(operator_types))
     if strange:
-        more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
+        trusted = json.dumps(sorted({*strange, *operator_types}))
         raise ArtifactRefused(
-            f"the skops file holds types that are not trusted here: {', '.join(strange[:_SHOWN])}{more};"
-            " it needs the signature of a trusted key, or these types in AI_PLATFORM_MODELS__SKOPS_TRUSTED_TYPES"
+            f"the skops file holds types that are not trusted here: {', '.join(strange[:_SHOWN])}; it needs the"
+            f" signature of a trusted key, or AI_PLATFORM_MODELS__SKOPS_TRUSTED_TYPES='{trusted}' for all processes"
         )

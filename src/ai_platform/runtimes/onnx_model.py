@@ -71,7 +71,8 @@ class OnnxRuntime:
         session = _session(artifact)
         inputs = _inputs(session, hints)
         form = output_form(session)
-        if form.labels is None and hints.classes is None:
+        # One number a row is no choice between classes, whatever it is called.
+        if form.labels is None and (hints.classes is None or form.width == 1):
             return regressor(inputs, hints)
         if form.has_many_labels:
             return several_labels(inputs, hints)

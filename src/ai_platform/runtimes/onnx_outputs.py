@@ -97,7 +97,8 @@ def output_form(session: "onnxruntime.InferenceSession") -> OutputForm:
         width = _width(beside[0]) if beside else None
         return OutputForm(labels[0].name, names, has_maps=False, width=width, may_have_many=is_open)
     if len(numbers) == 1:
-        return OutputForm(None, [numbers[0].name], has_maps=False, width=_width(numbers[0]))
+        width = _width(numbers[0]) if len(numbers[0].shape) == _TABLE else 1
+        return OutputForm(None, [numbers[0].name], has_maps=False, width=width)
     kinds = ", ".join(f"{one.name[:40]} ({one.type})" for one in found[:5])
     raise ValueError(
         f"the graph's outputs are {kinds}; needed are labels, with probabilities where there are any, or one tensor"
