@@ -17,16 +17,16 @@ LOADERS = {"load", "loads", "Unpickler", "_Unpickler", "NumpyUnpickler"}
 MODULES = {"pickle", "_pickle", "cPickle", "joblib", "cloudpickle", "dill", "marshal", "shelve", "torch"}
 
 
-def test_importing_the_formats_and_then_the_api_loads_no_model_library() -> None:
+def test_importing_the_formats_what_publishes_files_and_the_api_loads_no_model_library() -> None:
     shown = "print(sorted({name.partition('.')[0] for name in sys.modules} & set(sys.argv)))"
-    modules = ("ai_platform.runtimes.catalogue", "ai_platform.api.app")
+    modules = ("ai_platform.runtimes.catalogue", "ai_platform.training.model_file", "ai_platform.api.app")
     code = "import sys\n" + "".join(f"import {module}\n{shown}\n" for module in modules)
     found = subprocess.run(
         [sys.executable, "-c", code, "fastapi", *LIBRARIES],
         check=True, capture_output=True, text=True, timeout=60,
         env={"PYTHONPATH": str(SOURCE.parent), "PATH": ""},
     ).stdout.splitlines()  # fmt: skip
-    assert found == ["[]", "['fastapi']"]
+    assert found == ["[]", "[]", "['fastapi']"]
 
 
 def test_one_module_unpickles() -> None:
