@@ -77,7 +77,12 @@ PLAIN = {"xgboost", "lightgbm"}  # trusted as the graph is; their own suites pub
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+def steps() -> dict[str, list[str]]:
+    return {case.name: [] for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory, steps: dict[str, list[str]]) -> dict[str, Outcome]:
     settings = configuration.load(data_dir=tmp_path_factory.mktemp("data"))
     patient = settings.models.model_copy(update={"prove_seconds": 60.0})
     settings = settings.model_copy(update={"models": patient})
@@ -86,7 +91,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
         (folder / "artifact").write_bytes(case.write())
         draft = Draft(model="m", format=case.format)
         try:
-            return prove(folder / "artifact", draft, settings, vouched=False, workdir=folder)
+            return prove(
+                folder / "artifact", draft, settings, vouched=False, workdir=folder, on_step=steps[case.name].append
+            )
         except ArtifactRefused as error:
             return error.detail
 
@@ -95,6 +102,15 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
             case.name: threads.submit(outcome, case, tmp_path_factory.mktemp("case")) for case in CASES
         }
     return {name: proof.result() for name, proof in running.items()}
+
+
+def test_each_step_is_told_as_it_is_done(outcomes: dict[str, Outcome], steps: dict[str, list[str]]) -> None:
+    assert isinstance(outcomes["a graph"], Proof)
+    assert steps["a graph"] == [
+        "its bytes are verified", "it loads, and predicts 32 rows together as alone", "it serves as it is",
+        "its own rows are admitted as requests are",
+    ]  # fmt: skip
+    assert steps["a pickle"] == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

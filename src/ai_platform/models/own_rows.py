@@ -35,10 +35,10 @@ def require_admitted(manifest: Manifest, draft: Draft | None, limits: LimitSetti
 
 
 def _sample(draft: Draft | None, signature: Signature) -> list[list[Value]]:
-    if draft is None or draft.inputs is None:
+    if draft is None or not draft.rows:
         return []
     rows = draft.rows[:MOST_SAMPLE_ROWS]
-    return arranged(draft.inputs, rows, signature, is_text=draft.others is not None)
+    return arranged(draft.inputs or signature.inputs, rows, signature, is_text=draft.others is not None)
 
 
 class _Rows:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import msgspec
 from ai_platform.errors import ArtifactRefused
 from ai_platform.models.confined_child import ConfinedChild, Ending
 from ai_platform.models.confinement import Limits
+from ai_platform.models.heard import Heard, step, understood, why
 from ai_platform.models.manifest import Draft, Manifest, decode
 from ai_platform.models.own_rows import require_admitted
-from ai_platform.models.proof import Answer, Compiled, Native, ProofReport, Refused, Request, Verified
+from ai_platform.models.proof import Compiled, Native, ProofReport, Request, Verified
 from ai_platform.models.registry import MODEL_NAME
 from ai_platform.models.signing import verify
 from ai_platform.runtimes.catalogue import FORMATS
@@ -29,8 +30,13 @@ log = logger(__name__)
 MEGABYTE = 1_000_000
 # Of the numeric libraries: rows are tried one at a time, and threads that wait for one another measure the machine.
 _THREADS = 1
-_LONGEST_SENTENCE = 4_000
 COMPILED_NAME = "compiled.onnx"
+
+Step = Callable[[str], None]
+
+
+def _unheard(_step: str) -> None:
+    """Nobody asked for steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,15 @@ class Proof:
     report: ProofReport
 
 
-def prove(artifact: Path, described: Signed | Draft, settings: Settings, *, vouched: bool, workdir: Path) -> Proof:
+def prove(
+    artifact: Path,
+    described: Signed | Draft,
+    settings: Settings,
+    *,
+    vouched: bool,
+    workdir: Path,
+    on_step: Step = _unheard,
+) -> Proof:
     """Verify, open, try and compile an artifact in a child process. Takes seconds; may be called from any thread.
 
     Args:
@@ -73,6 +87,7 @@ def prove(artifact: Path, described: Signed | Draft, settings: Settings, *, vouc
         vouched: whether the caller holds a trusted signing key, and will sign the manifest that is made of a draft. It
             says nothing of a manifest that exists already.
         workdir: an existing folder, which gets the compiled form.
+        on_step: told in a few words what was done, each time when something was.
 
     Raises:
         ArtifactRefused: it must not be published; the sentence says why. The cause may be the artifact's bytes, its
@@ -95,9 +110,10 @@ def prove(artifact: Path, described: Signed | Draft, settings: Settings, *, vouc
             manifest=manifest,
             draft=described if isinstance(described, Draft) else None,
         )
-        verified, native, outcome = _answers(request, settings.models.prove_seconds)
+        verified, native, outcome = _answers(request, settings.models.prove_seconds, on_step)
     made = manifest or _made(native.manifest, described, verified, size)
     require_admitted(made, request.draft, settings.limits)
+    on_step("its own rows are admitted as requests are")
     _require_finite(native, settings)
     if "seccomp" not in verified.confinement:
         log.warning("proven without a filter of system calls", confinement=verified.confinement)
@@ -188,42 +204,19 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-@dataclass(slots=True)
-class _Heard:
-    """What a child has said so far; each thing once, and in its order."""
-
-    verified: Verified | None = None
-    native: Native | None = None
-    compiled: Compiled | None = None
-    refused: Refused | None = None
-
-    def note(self, said: Answer | None) -> None:
-        if isinstance(said, Verified) and self.verified is None:
-            self.verified = said
-        elif isinstance(said, Native) and self.verified is not None and self.native is None:
-            self.native = said
-        elif isinstance(said, Compiled) and self.native is not None:
-            self.compiled = said
-        elif isinstance(said, Refused):
-            self.refused = said
-
-    @property
-    def is_all(self) -> bool:
-        return self.compiled is not None or self.refused is not None
-
-
-def _answers(request: Request, seconds: float) -> tuple[Verified, Native, Compiled]:
+def _answers(request: Request, seconds: float, on_step: Step) -> tuple[Verified, Native, Compiled]:
     """Run a child to its end.
 
     Compiling has as long again as all before it. When it fails, or takes the child down, the native form has been
     proven already.
     """
-    heard = _Heard()
+    heard = Heard()
     with ConfinedChild("ai_platform.models.prover", (request.artifact, request.compiled), threads=_THREADS) as child:
         child.start(msgspec.json.encode(msgspec.structs.replace(request, answers=child.answers_fd)), seconds)
         for line in child.lines():
-            said = _understood(line)
-            heard.note(said)
+            said = understood(line)
+            if heard.note(said):
+                on_step(step(said))
             if heard.is_all:
                 break
             if said is not None and said is heard.native:
@@ -231,10 +224,10 @@ def _answers(request: Request, seconds: float) -> tuple[Verified, Native, Compil
         ending = child.end(finished=heard.is_all)
     if heard.verified is None or heard.native is None:
         _log_output("refused", ending)
-        raise ArtifactRefused(_why(heard, ending, seconds))
+        raise ArtifactRefused(why(heard, ending, seconds))
     if heard.compiled is None:
         _log_output("not compiled", ending)
-        heard.compiled = Compiled(f"compiling it failed: {_why(heard, ending, seconds)}")
+        heard.compiled = Compiled(f"compiling it failed: {why(heard, ending, seconds)}")
     return heard.verified, heard.native, heard.compiled
 
 
@@ -242,28 +235,6 @@ def _log_output(outcome: str, ending: Ending) -> None:
     """What it wrote; why is the caller's to say, and once is enough."""
     if ending.output.strip():
         log.warning("what the tried model wrote", outcome=outcome, output=ending.output)
-
-
-def _understood(line: bytes) -> Answer | None:
-    try:
-        said: Answer = msgspec.json.decode(line, type=Answer)
-    except msgspec.MsgspecError:
-        return None
-    return said
-
-
-def _why(heard: _Heard, ending: Ending, seconds: float) -> str:
-    if heard.refused is not None:
-        return " ".join(heard.refused.why.split())[:_LONGEST_SENTENCE]
-    if heard.verified is None and ending.status > 0:
-        return "the process that tries models could not start; the log says why"
-    if ending.timed_out or ending.signal == "SIGXCPU":
-        return f"it did not load and predict within {seconds:g} seconds (AI_PLATFORM_MODELS__PROVE_SECONDS)"
-    if ending.signal == "SIGKILL":
-        return "the system ended it while it was tried, most likely because memory ran out"
-    if ending.signal is not None:
-        return f"it crashed the process that tried it ({ending.signal})"
-    return "it ended the process that tried it"
 
 
 def _report(verified: Verified, native: Native, outcome: Compiled, seconds: float) -> ProofReport:
