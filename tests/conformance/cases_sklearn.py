@@ -170,6 +170,10 @@ ESTIMATORS: list[tuple[str, Callable[[], Any], Callable[[], Given], Signature | 
     ("several labels a row, learnt from a sparse matrix", lambda: OneVsRestClassifier(
         LogisticRegression(max_iter=500)).fit(IRIS.data, csr_matrix(several_labels())), FLOWERS,
         Signature(inputs=NUMBERED.inputs)),
+    ("a search over several labels a row", lambda: GridSearchCV(
+        make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(max_iter=500))),
+        {"onevsrestclassifier__estimator__C": [0.1]}, cv=2).fit(IRIS.data, several_labels()), FLOWERS,
+        Signature(inputs=NUMBERED.inputs)),
     ("outliers", lambda: IsolationForest(n_estimators=5, random_state=0).fit(IRIS.data), FLOWERS, None),
     ("mixed types with missing values", lambda: make_pipeline(mixed(), LogisticRegression()).fit(
         customers(), churned()), CUSTOMERS, CHURN),

@@ -40,13 +40,20 @@ def signature_of(estimator: Any, hints: Hints) -> Signature:
 def class_values(estimator: Any) -> list[Any] | None:
     """What a classifier predicts, in the order of its probabilities; None for any other, and for several outputs."""
     classes = getattr(estimator, "classes_", None)
-    last = estimator[-1] if hasattr(estimator, "steps") else estimator
+    last = _last(estimator)
     outputs = getattr(getattr(last, "_label_binarizer", None), "y_type_", "")
     if classes is None or isinstance(classes, list) or getattr(last, "multilabel_", False):
         return None
     if outputs.startswith("multilabel"):
         return None
     return [value.item() if hasattr(value, "item") else value for value in classes.tolist()]
+
+
+def _last(estimator: Any) -> Any:
+    """What predicts in the end: inside searches and pipelines."""
+    while hasattr(estimator, "best_estimator_") or hasattr(estimator, "steps"):
+        estimator = estimator.best_estimator_ if hasattr(estimator, "best_estimator_") else estimator[-1]
+    return estimator
 
 
 def class_name(value: Any) -> str:
