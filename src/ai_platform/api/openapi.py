@@ -166,9 +166,12 @@ def input_schema(signature: Signature) -> Json:
     """JSON Schema of the bodies that a model admits."""
     by_name = {
         "type": "object",
-        "properties": {feature.name: _value_schema(feature) for feature in signature.inputs},
+        "properties": {
+            **{name: {"description": "taken, and not read"} for name in signature.ignored},
+            **{feature.name: _value_schema(feature) for feature in signature.inputs},
+        },
         "required": [feature.name for feature in signature.inputs if not feature.nullable],
-        "additionalProperties": False,
+        "additionalProperties": signature.extra == "ignore",
     }
     count = len(signature.inputs)
     by_position = {

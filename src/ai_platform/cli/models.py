@@ -1,8 +1,7 @@
 """`models`: publish, look, promote, roll back, download, delete."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
@@ -21,14 +20,7 @@ app.add_typer(models, name="models", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-
-class Extra(StrEnum):
-    """What becomes of names in an instance that the model does not know."""
-
-    refuse = "refuse"
-    ignore = "ignore"
-
-
+Extra = Literal["refuse", "ignore"]
 AliasOption = Annotated[str, typer.Option("--alias", help="The alias.")]
 
 
@@ -242,7 +234,7 @@ def _described(
         metrics=dict(_metric(given) for given in metrics),
         enforce_ranges=enforce_ranges,
         others=None if found is None else found.others,
-        extra="refuse" if extra is None else extra.value,
+        extra=extra or "refuse",
     )
 
 

@@ -146,7 +146,7 @@ class _Named:
 class _CsvWriter(_Named):
     def __init__(self, stream: IO[bytes], names: Sequence[str]) -> None:
         super().__init__(names)
-        self._text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=False)  # type: ignore[arg-type]  # it takes bytes
+        self._text = io.TextIOWrapper(stream, "utf-8", newline="")
         self._rows = csv.writer(self._text, lineterminator="\n")
         self._begun = False
 

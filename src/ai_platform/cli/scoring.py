@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from ai_platform.cli.asking import Caller, PredictionRefused
+from ai_platform.errors import ModelFailed, ModelTooSlow
 from ai_platform.runtimes.cells import MISSING_WORDS, NUMBER, typed
 from ai_platform.runtimes.signature import Feature
 from ai_platform.tables.table import ABSENT, BrokenRow, Row, Table
@@ -17,7 +18,7 @@ CHUNK_ROWS = 500
 CHUNK_BYTES = 400_000
 # After so many rows that the model fails for, with none that it predicts, it is the model.
 _MOST_FAILURES = 20
-_FAILED = frozenset({"model_failed", "model_too_slow"})
+_FAILED = frozenset({ModelFailed.code, ModelTooSlow.code})
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def _from_text(table: Table, rows: list[Any]) -> Sample:
     inputs = tuple(likeliest for likeliest, _others in readings)
     others = tuple(others for _likeliest, others in readings)
     step = max(1, -(-len(rows) // MOST_KEPT))
-    kept = [[_written(cell, table.decimal) for cell in row] for row in rows[::step]]
+    kept: list[list[Value]] = [[_written(cell, table.decimal) for cell in row] for row in rows[::step]]
     return Sample(inputs, kept, others)
 
 

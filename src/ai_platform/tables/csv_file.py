@@ -39,6 +39,7 @@ def table(found: Source, text: TextIO, expected: Collection[str], decimal: str |
     text.seek(0)
     rows = _rows(found, text, delimiter, skip=1 if marked else 0)
     names = next(rows)
+    assert isinstance(names, Row)
     told = decimal or _decimal(shown[1:])
     if told == "," and decimal is None:
         remarks.append("numbers are written with a decimal comma")
@@ -84,7 +85,7 @@ def _decimal(rows: list[list[str]]) -> str:
     return "." if all(_THOUSANDS.fullmatch(cell) for cell in commas) else ","
 
 
-def _rows(found: Source, text: TextIO, delimiter: str, skip: int) -> Iterator[Row | BrokenRow]:  # type: ignore[override]
+def _rows(found: Source, text: TextIO, delimiter: str, skip: int) -> Iterator[Row | BrokenRow]:
     """Records that are not blank; the names first, which are always a row."""
     reader = csv.reader(itertools.islice(text, skip, None), delimiter=delimiter, strict=True)
     is_first = True

@@ -41,7 +41,7 @@ def open_table(path: Path, expected: Collection[str] = (), decimal: str | None =
 def _of_text(found: Source, expected: Collection[str], decimal: str | None, stack: contextlib.ExitStack) -> Table:
     codec, remarks = encoding_of(found)
     with found.reading():
-        text = stack.enter_context(io.TextIOWrapper(found.opened(), codec, newline=""))  # type: ignore[arg-type]  # it reads bytes
+        text = stack.enter_context(io.TextIOWrapper(found.opened(), codec, newline=""))
         head = text.read(io.DEFAULT_BUFFER_SIZE)
         _refuse_binary(found.name, head)
         text.seek(0)

@@ -18,7 +18,7 @@ def table(found: Source) -> Table:
         TableUnreadable: pyarrow is not installed, or the file is damaged.
     """
     try:
-        from pyarrow import parquet
+        from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         raise TableUnreadable(
             f"{found.name} is a Parquet file, which needs pyarrow: pip install pyarrow, or save it as CSV or JSON lines"

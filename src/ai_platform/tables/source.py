@@ -10,7 +10,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from ai_platform.tables.table import TableUnreadable
 
@@ -63,7 +63,9 @@ class Source:
     def opened(self) -> IO[bytes]:
         """The content from its start; one reader at a time."""
         self._raw.seek(0)
-        return gzip.GzipFile(fileobj=self._raw) if self.is_compressed else self._raw
+        if self.is_compressed:
+            return cast("IO[bytes]", gzip.GzipFile(fileobj=self._raw))
+        return self._raw
 
     def parts(self) -> Iterator[bytes]:
         """The content from its start, part by part.
