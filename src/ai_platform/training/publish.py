@@ -3,7 +3,7 @@
 import pickle
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ai_platform.models import publishing
 from ai_platform.models.manifest import Draft
@@ -26,6 +26,7 @@ def publish(
     metrics: dict[str, float] | None = None,
     alias: str | None = None,
     enforce_ranges: bool = False,
+    extra: Literal["refuse", "ignore"] = "refuse",
     settings: Settings | None = None,
 ) -> Published:
     """Publish a fitted scikit-learn estimator or pipeline.
@@ -38,6 +39,7 @@ def publish(
         metrics: name to value.
         alias: what shall name the version; without one, `production` does if nothing is production yet.
         enforce_ranges: whether values outside the sample's ranges are refused.
+        extra: what becomes of names in an instance that training did not have.
         settings: the platform's settings; by default the environment's.
 
     Raises:
@@ -55,6 +57,7 @@ def publish(
         rows=[] if read is None else read.rows,
         metrics=metrics or {},
         enforce_ranges=enforce_ranges,
+        extra=extra,
     )
     with tempfile.TemporaryDirectory(prefix="aip-training-") as folder:
         artifact = Path(folder) / "model.pkl"
