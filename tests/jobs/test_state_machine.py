@@ -194,10 +194,12 @@ class JobsMachine(RuleBasedStateMachine):
 
     def extend(self, data: st.DataObject) -> None:
         ((job, attempt),) = self._some_fences(data, 1)
-        rows = self.board.run(statements.EXTEND, ids=[job.id], attempts=[attempt])
+        rows = self.board.run(
+            statements.EXTEND, ids=[job.id], attempts=[attempt], more=(more := data.draw(st.sampled_from([0, 30])))
+        )
         assert bool(rows) == self._holds(job, attempt)
         if rows:
-            job.lease_until = self.clock + HARD_LIMIT
+            job.lease_until = self.clock + HARD_LIMIT + more
 
     def beat(self, data: st.DataObject) -> None:
         names = data.draw(st.sets(st.sampled_from(WORKERS), min_size=1))
@@ -217,8 +219,13 @@ class JobsMachine(RuleBasedStateMachine):
         dead = [job for job in self.jobs if self._dead(job, judge_silence=judge_silence)]
         assert _ids(rows) == {job.id for job in dead}
         for job in dead:
+            overran = job.lease_until <= self.clock
+            beat = self.workers.get(job.lease_owner or "")
+            if overran and job.alone and beat is not None and beat >= self.clock - LEASE:
+                self._end(job, "failed", "timeout")
+                continue
             job.alone = True
-            code = "timeout" if job.lease_until <= self.clock else "worker_lost"
+            code = "timeout" if overran else "worker_lost"
             self._let_go(job, code, pause=0 if job.attempt == 1 else min(2.0 ** (job.attempt - 2), 30))
         if judge_silence:
             self._assert_none("no_dead_lease_is_kept")
@@ -303,6 +310,7 @@ class JobsMachine(RuleBasedStateMachine):
             job.attempt += 1
             job.state, job.lease_owner, job.lease_until = "running", worker, self.clock + HARD_LIMIT
             job.fences.append(job.attempt)
+            job.alone = job.alone or len(wanted) == 1
 
     def _claimable(self, job: Expected) -> bool:
         return (

@@ -73,19 +73,52 @@ def test_the_jobs_of_a_worker_known_to_be_gone_are_taken_back_at_once(board: Boa
     assert [row["id"] for row in board.take_back(judge_silence=False)] == [job_id]
 
 
-@pytest.mark.parametrize(("overran", "code"), [(False, "worker_lost"), (True, "timeout")])
-def test_used_up_attempts_end_in_failed_with_a_code_that_says_why(board: Board, overran: bool, code: str) -> None:
+def test_used_up_attempts_end_in_failed_with_a_code_that_says_why(board: Board) -> None:
     job_id = board.accept(max_attempts=2)
     for _ in range(2):
         board.run("UPDATE jobs SET run_after = now() WHERE id = %(id)s", id=job_id)
         board.claim(job_id)
-        if overran:
-            board.overrun(job_id)
-        else:
-            board.bury("w1")
+        board.bury("w1")
         board.take_back()
     job = board.job(job_id)
-    assert (job["state"], job["error_code"], job["attempt"]) == ("failed", code, 2)
+    assert (job["state"], job["error_code"], job["attempt"]) == ("failed", "worker_lost", 2)
+
+
+def test_a_job_that_runs_past_its_time_limit_by_itself_fails_at_once_and_names_the_setting(board: Board) -> None:
+    job_id = board.accept(max_attempts=5, hard_limit=70)
+    board.claim(job_id)
+    board.overrun(job_id)
+    board.take_back()
+    job = board.job(job_id)
+    assert (job["state"], job["error_code"], job["attempt"]) == ("failed", "timeout", 1)
+    assert "70 s" in job["error_detail"]
+    assert "AI_PLATFORM_JOBS__HARD_LIMIT_SECONDS" in job["error_detail"]
+
+
+def test_of_jobs_that_ran_past_the_limit_together_each_has_a_try_by_itself(board: Board) -> None:
+    ids = [board.accept(max_attempts=5), board.accept(max_attempts=5)]
+    board.claim(*ids)
+    for job_id in ids:
+        board.overrun(job_id)
+    board.take_back()
+    assert {board.job(job_id)["state"] for job_id in ids} == {"queued"}
+    board.run("UPDATE jobs SET run_after = now()")
+    board.claim(ids[0])
+    board.overrun(ids[0])
+    board.take_back()
+    assert [(board.job(job_id)["state"], board.job(job_id)["attempt"]) for job_id in ids] == [
+        ("failed", 2),
+        ("queued", 1),
+    ]
+
+
+def test_a_job_whose_worker_died_is_begun_again_however_long_ago_that_was(board: Board) -> None:
+    job_id = board.accept(max_attempts=5)
+    board.claim(job_id)
+    board.overrun(job_id)
+    board.bury("w1")
+    board.take_back()
+    assert board.job(job_id)["state"] == "queued"
 
 
 def test_a_cancelled_running_job_records_no_result(board: Board) -> None:

@@ -36,13 +36,15 @@ WHERE (kept.owner, kept.key) IN (SELECT * FROM unnest(%(owners)s::text[], %(keys
 
 # Claim: the worker's row is written too, so that a lease never names a worker that the sweeper has not heard of.
 # Rows that another worker is claiming are skipped: no deadlock, no waiting. One claim takes jobs of one version, which
-# are computed together: the time limit of each counts from the claim.
+# are computed together: the time limit of each counts from the claim. What is claimed by itself is marked so: should
+# it run past its time limit, no other row can have been the cause.
 _CLAIM = """
 WITH me AS (
     INSERT INTO workers (name, host, pid, process_started) VALUES (%(worker)s, %(host)s, %(pid)s, %(process_started)s)
     ON CONFLICT (name) DO UPDATE SET beat_at = now()
 ), {chosen}
 UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_owner = %(worker)s,
+    alone = alone OR (SELECT count(*) FROM chosen) = 1,
     lease_until = now() + hard_limit_seconds * interval '1 second', started_at = coalesce(started_at, now())
 FROM chosen WHERE jobs.id = chosen.id
 RETURNING jobs.id, jobs.model, jobs.version, jobs.input::text AS input, jobs.attempt, jobs.hard_limit_seconds
@@ -106,9 +108,10 @@ WHERE lease_owner = %(worker)s AND state = 'running'
 RETURNING id
 """
 
-# Extend: a worker that computes its rows one by one gets the time limit anew, now and then, for all that it holds.
+# Extend: a worker that computes its rows one by one gets the time limit anew, now and then, for all that it holds; and
+# more while it loads the version, which is not the job's time.
 EXTEND = """
-UPDATE jobs SET lease_until = now() + hard_limit_seconds * interval '1 second'
+UPDATE jobs SET lease_until = now() + (hard_limit_seconds + %(more)s::float) * interval '1 second'
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS held (id, attempt)
 WHERE jobs.id = held.id AND jobs.attempt = held.attempt AND jobs.state = 'running'
 RETURNING jobs.id
@@ -136,10 +139,15 @@ DELETE FROM workers WHERE beat_at < now() - interval '1 hour'
     AND NOT EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND lease_owner = workers.name)
 """
 
-# Take back: leases whose worker is gone, has not beaten for a lease, or has run past its hard limit.
+# Take back: leases whose worker is gone, has not beaten for a lease, or has run past its hard limit. What ran past it
+# by itself, in a worker that lives, would do so again, and fails. Of rows that were computed together each has a try by
+# itself first; and when the worker is gone too, nobody knows whether the row or the crash was the cause.
 TAKE_BACK = """
 WITH dead AS (
-    SELECT jobs.id, jobs.lease_until <= now() AS overran
+    SELECT jobs.id, jobs.lease_until <= now() AS overran,
+        jobs.attempt >= jobs.max_attempts OR (
+            jobs.alone AND jobs.lease_until <= now() AND coalesce(workers.beat_at >= now() - %(lease)s, false)
+        ) AS ends
     FROM jobs LEFT JOIN workers ON workers.name = jobs.lease_owner
     WHERE jobs.state = 'running' AND (
         workers.name IS NULL
@@ -148,12 +156,13 @@ WITH dead AS (
     ORDER BY jobs.id FOR UPDATE OF jobs SKIP LOCKED
 )
 UPDATE jobs SET
-    state = CASE WHEN attempt >= max_attempts THEN 'failed' ELSE 'queued' END,
-    error_code = CASE WHEN attempt < max_attempts THEN NULL WHEN dead.overran THEN 'timeout' ELSE 'worker_lost' END,
-    error_detail = CASE WHEN attempt < max_attempts THEN NULL
-        WHEN dead.overran THEN 'the last of its attempts ran past the time limit'
+    state = CASE WHEN dead.ends THEN 'failed' ELSE 'queued' END,
+    error_code = CASE WHEN NOT dead.ends THEN NULL WHEN dead.overran THEN 'timeout' ELSE 'worker_lost' END,
+    error_detail = CASE WHEN NOT dead.ends THEN NULL
+        WHEN dead.overran THEN 'it ran past its time limit of ' || hard_limit_seconds
+            || ' s (AI_PLATFORM_JOBS__HARD_LIMIT_SECONDS, or --timeout of the version)'
         ELSE 'the last of its attempts lost the worker process that ran it' END,
-    finished_at = CASE WHEN attempt >= max_attempts THEN now() END,
+    finished_at = CASE WHEN dead.ends THEN now() END,
     run_after = now() + CASE WHEN attempt = 1 THEN 0 ELSE least(power(2, attempt - 2), 30) END * interval '1 second',
     lease_owner = NULL, lease_until = NULL, alone = true, rung_at = to_timestamp(0)
 FROM dead WHERE jobs.id = dead.id

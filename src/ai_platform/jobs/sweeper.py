@@ -130,7 +130,11 @@ class Sweeper:
             log.warning("jobs taken back from lost workers", jobs=len(taken), failed=failed)
 
     def _kill_overrunning(self, connection: BoundedConnection) -> None:
-        for row in connection.execute(statements.OVERRUNNING_WORKERS, {"host": self._host}).fetchall():
+        overrunning = connection.execute(statements.OVERRUNNING_WORKERS, {"host": self._host}).fetchall()
+        if overrunning:
+            # First, while the worker lives: afterwards it would look as if it had died of itself.
+            self._take_back(connection)
+        for row in overrunning:
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(row["pid"])
                 if is_same(process.pid, row["process_started"]):
