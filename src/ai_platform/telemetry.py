@@ -61,6 +61,17 @@ COMPUTE_DEATHS = Counter(
     ["reason"],
 )
 MODEL_LOADS = Counter("aip_model_loads", "Versions loaded or refused, by model and outcome.", ["model", "outcome"])
+VERSIONS = Gauge(
+    "aip_versions",
+    "Versions that this process was asked for, by what has become of them (loading, loaded, failed).",
+    ["state"],
+    multiprocess_mode="livesum",
+)
+VERSION_FAILURES = Counter(
+    "aip_version_failures",
+    "Failures of one version, by model, version and stage (load, call); beyond 500 versions, those of `(others)`.",
+    ["model", "version", "stage"],
+)
 LOADED_BYTES = Gauge(
     "aip_loaded_models_bytes",
     "Bytes of the models in memory, as their files are large.",
@@ -170,7 +181,18 @@ class Tally:
 
 
 _TALLIES: list[Tally] = []
+MOST_LABELLED_VERSIONS = 500
+_LABELLED_VERSIONS: set[tuple[str, int]] = set()
 _PREDICTION_TALLIES: dict[tuple[str, int], Tally] = {}
+
+
+def version_labels(model: str, version: int) -> tuple[str, str]:
+    """Labels of one version, of which there are at most 500; all further ones are counted together."""
+    if (model, version) not in _LABELLED_VERSIONS:
+        if len(_LABELLED_VERSIONS) >= MOST_LABELLED_VERSIONS:
+            return "(others)", ""
+        _LABELLED_VERSIONS.add((model, version))
+    return model, str(version)
 
 
 def count_request(route: str, method: str, status: int, seconds: float) -> None:

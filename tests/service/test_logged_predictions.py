@@ -136,7 +136,7 @@ async def fail(settings: Settings) -> None:
     service.start()
     directory.start()
     try:
-        directory.refresh()
+        assert directory.settle(20)
         prepared = directory.current("iris")
         failing = replace(prepared, served=replace(prepared.served, loaded=Failing()))
         body = json.dumps({"features": [5.1, 3.5, 1.4, 0.21]}).encode()

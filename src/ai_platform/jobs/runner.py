@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import redis.exceptions
 
-from ai_platform.errors import ModelNotFound, PlatformError, StorageUnavailable
+from ai_platform.errors import ModelNotFound, ModelNotReady, PlatformError, StorageUnavailable
 from ai_platform.failpoints import reach
 from ai_platform.inputs.instances import Instances
 from ai_platform.jobs import statements
@@ -20,6 +20,7 @@ from ai_platform.jobs.computing import Claimed, Outcome, compute
 from ai_platform.jobs.processes import host_identity, started_at
 from ai_platform.jobs.waiting import FINISHED_CHANNEL
 from ai_platform.predictions.directory import ModelDirectory
+from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.redis import Breaker, client
@@ -57,13 +58,12 @@ class JobRunner:
         }
 
     def warm(self) -> None:
-        """Say that this process is there, load what aliases name, and follow them, so that a job finds its model warm.
+        """Say that this process is there, and begin to load what aliases name, so that a job finds its model warm.
 
-        What fails now is tried again by a job.
+        Nothing of it is waited for: a job waits for its own version alone.
         """
         with contextlib.suppress(PlatformError):
             self._execute(statements.REGISTER, self._me)
-            self._directory.refresh()
         self._directory.start()
 
     def run(self, ids: Sequence[str]) -> None:
@@ -111,8 +111,8 @@ class JobRunner:
     def _run_group(self, model: str, version: int, group: list[Claimed]) -> None:
         reach("worker.claimed")
         try:
-            prepared = self._directory.load(model, version)
-        except (StorageUnavailable, ModelNotFound) as error:
+            prepared = self._loaded(model, version, group)
+        except (StorageUnavailable, ModelNotFound, ModelNotReady) as error:
             log.warning("model cannot be had now", model=model, version=version, why=error.detail)
             self._execute(statements.RELEASE, _fences(group))
             return
@@ -125,6 +125,17 @@ class JobRunner:
         self._finish(outcomes)
         reach("worker.finished")
 
+    def _loaded(self, model: str, version: int, group: list[Claimed]) -> PreparedModel:
+        """The version; the time that loading it takes is not the jobs'."""
+        held = self._directory.held(model, version)
+        if held is not None:
+            return held
+        load_seconds = self._settings.models.load_seconds
+        self._execute(statements.EXTEND, {**_fences(group), "more": load_seconds})
+        prepared = self._directory.load(model, version)
+        self._execute(statements.EXTEND, {**_fences(group), "more": 0.0})
+        return prepared
+
     def _extension(self, group: list[Claimed]) -> Callable[[], None]:
         """What gives jobs that are computed one by one their time limit anew, now and then."""
         pause = min(job.hard_limit for job in group) / 4
@@ -135,7 +146,7 @@ class JobRunner:
             if time.monotonic() - extended > pause:
                 extended = time.monotonic()
                 with contextlib.suppress(StorageUnavailable):  # what is computed already must not be lost for it
-                    self._execute(statements.EXTEND, _fences(group))
+                    self._execute(statements.EXTEND, {**_fences(group), "more": 0.0})
 
         return extend
 

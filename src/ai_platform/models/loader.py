@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,17 @@ class Loader:
         self._operator_types = settings.models.skops_trusted_types
         self._fetch = fetch
 
+    def read(self, version: Version) -> Manifest:
+        """Check the manifest's signature, and have the artifact in the folder; nothing of it is opened.
+
+        Raises:
+            ArtifactRefused: the manifest or the artifact is not what was published.
+            StorageUnavailable: the artifact is not cached and PostgreSQL is away.
+        """
+        manifest = self._manifest(version)
+        self._verified(version.sha256, manifest.size).close()
+        return manifest
+
     def load(self, version: Version) -> ServedModel:
         """Check the manifest's signature, the artifact's hash, load, and compare the golden outputs.
 
@@ -70,21 +82,25 @@ class Loader:
             StorageUnavailable: the artifact is not cached and PostgreSQL is away.
         """
         signed = bool(version.manifest_signature)
-        if signed:
-            verify(version.manifest, version.manifest_signature, self._trusted_keys_dir)
-        manifest = decode(version.manifest)
-        if manifest.sha256 != version.sha256.hex() or manifest.model != version.model:
-            raise ArtifactRefused(f"the manifest of {version.model} {version.version} describes another artifact")
-        if manifest.format not in FORMATS:
-            raise ArtifactRefused(f"format {manifest.format!r} is not one that this platform loads")
+        manifest = self._manifest(version)
         try:
             if version.compiled_sha256 is not None and version.compiled_size is not None:
                 return self._compiled(version, manifest, version.compiled_sha256, version.compiled_size)
             return self._native(version, manifest, signed=signed)
         except PlatformError:
             raise
-        except Exception as error:
+        except BaseException as error:  # a model's code may raise anything, SystemExit too
             raise ArtifactRefused(f"{version.model} {version.version} cannot be loaded: {sentence(error)}") from error
+
+    def _manifest(self, version: Version) -> Manifest:
+        if version.manifest_signature:
+            verify(version.manifest, version.manifest_signature, self._trusted_keys_dir)
+        manifest = decode(version.manifest)
+        if manifest.sha256 != version.sha256.hex() or manifest.model != version.model:
+            raise ArtifactRefused(f"the manifest of {version.model} {version.version} describes another artifact")
+        if manifest.format not in FORMATS:
+            raise ArtifactRefused(f"format {manifest.format!r} is not one that this platform loads")
+        return manifest
 
     def _native(self, version: Version, manifest: Manifest, *, signed: bool) -> ServedModel:
         runtime = FORMATS[manifest.format]
@@ -117,7 +133,7 @@ class Loader:
 
     def _fill_cache(self, path: Path, sha256: bytes) -> None:
         self._cache_dir.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}")
         try:
             with draft.open("wb") as file:
                 for part in self._fetch(sha256):

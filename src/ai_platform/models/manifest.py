@@ -83,6 +83,13 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     extra: Literal["refuse", "ignore"] = "refuse"
 
 
+def limit_name(manifest: Manifest) -> str:
+    """What sets the time limit of a version's calls and jobs, for the one who meets it."""
+    if manifest.hard_limit_seconds is not None:
+        return "the version's own limit, set with --timeout when it was published"
+    return "AI_PLATFORM_JOBS__HARD_LIMIT_SECONDS"
+
+
 def encode(manifest: Manifest) -> bytes:
     """The manifest as indented JSON, for people to read beside the file."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"

@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ai_platform.errors import ModelFailed, ModelNotReady
+from ai_platform.errors import ArtifactRefused, ModelFailed, ModelNotReady
 from ai_platform.inputs.instances import Instances
 from ai_platform.models.registry import Version
 from ai_platform.predictions.calls import Call, VersionKey
 from ai_platform.predictions.compute_pool import ComputePool, slots_of
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.predictions.slots import Slots
+from ai_platform.predictions.trial import NotHere
 from ai_platform.runtimes.runtime import Outputs, Value
 from ai_platform.settings import Settings
 from ai_platform.telemetry import logger
@@ -61,7 +62,10 @@ class Computing:
         """Have a version loaded where it will be computed, before it is put in service.
 
         Called by the thread that loads. If no process can load it, it is computed in threads, where it delays others,
-        and answers.
+        and answers; a version whose code does not run in this process cannot.
+
+        Raises:
+            ArtifactRefused: no process could load it, and it is not to be computed in this one.
         """
         loop = self._loop
         if prepared.placement.apart != "processes" or loop is None:
@@ -71,6 +75,9 @@ class Computing:
             loading.result(self._load_seconds)
         except (Exception, concurrent.futures.CancelledError) as error:  # noqa: BLE001  # whatever it was, threads remain
             loading.cancel()
+            if isinstance(prepared.served.loaded, NotHere):
+                why = str(error) or "it ended or did not load in time"
+                raise ArtifactRefused(f"no compute process could load it: {why}") from None
             log.error(
                 "version computed in threads: no process could take it up",
                 model=version.model,
@@ -89,8 +96,9 @@ class Computing:
         """Refuse what `run` would refuse now: before anything else is done for it, so that a refusal costs little.
 
         Raises:
-            Overloaded: as `run`.
+            Overloaded, ModelNotReady: as `run`.
         """
+        self._pool.require_well((prepared.served.name, prepared.served.version))
         call = Call(prepared, instances, asyncio.get_running_loop().create_future(), deadline)
         self._slots_of(call).admit(call)
 
@@ -118,8 +126,9 @@ class Computing:
             CallerLeft: so it did, before its turn came.
             ModelFailed: the model raised, or ended two processes.
             ModelTooSlow: it did not answer within its time limit.
-            ModelNotReady: the server is stopping.
+            ModelNotReady: the server is stopping, or the version ended process after process and rests.
         """
+        self._pool.require_well((prepared.served.name, prepared.served.version))
         answer = asyncio.get_running_loop().create_future()
         call = Call(prepared, instances, answer, deadline, is_gone)
         slots = self._slots_of(call)

@@ -5,11 +5,11 @@ import os
 import time
 from collections.abc import Callable
 
-from ai_platform.errors import ModelFailed, ModelTooSlow
+from ai_platform.errors import ModelFailed, ModelNotReady, ModelTooSlow
+from ai_platform.models.manifest import limit_name
 from ai_platform.models.registry import Version
 from ai_platform.predictions.calls import VersionKey
-from ai_platform.predictions.compute_process import ComputeProcess, ComputeProcessDied, NotLoaded
-from ai_platform.predictions.frames import Hello
+from ai_platform.predictions.compute_process import ComputeProcess, ComputeProcessDied, NotLoaded, hello
 from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.predictions.slots import SlotLost
 from ai_platform.runtimes.runtime import Outputs, Value
@@ -30,6 +30,10 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _WELL_SECONDS = 30.0
 # Starts in a row that fail before the pool is given up until one succeeds.
 _MOST_FAILED_STARTS = 3
+# Processes that a version ends in a row, with no answer between them, before it rests. One row that ends processes is
+# no reason to refuse the others; a version that ends each of them would leave the other versions none.
+_MOST_ENDED_IN_A_ROW = 6
+_LONGEST_REST = 300.0
 
 
 class ComputePool:
@@ -45,13 +49,7 @@ class ComputePool:
     def __init__(self, settings: Settings, on_change: Callable[[], None]) -> None:
         self.size = processes_of(settings)
         self._hard_limit = settings.jobs.hard_limit_seconds
-        self._hello = Hello(
-            str(settings.artifact_cache_dir.absolute()),
-            str(settings.trusted_keys_dir.absolute()),
-            settings.models.skops_trusted_types,
-            settings.log.format,
-            settings.log.level,
-        )
+        self._hello = hello(settings)
         self._on_change = on_change
         self._versions: dict[VersionKey, Version] = {}
         self._ready: set[ComputeProcess] = set()
@@ -59,6 +57,11 @@ class ComputePool:
         self._keeping: list[asyncio.Task[None]] = []
         self._decided = asyncio.Event()
         self._failed_starts = 0
+        self._load_seconds = settings.models.load_seconds
+        # Versions that ended the process which loaded them: a new process does not load them before somebody asks.
+        self._harmful_loads: set[VersionKey] = set()
+        # Processes that calls of a version ended since its last answer, and until when it rests.
+        self._ended_by: dict[VersionKey, tuple[int, float]] = {}
 
     @property
     def slots(self) -> int:
@@ -79,6 +82,20 @@ class ComputePool:
         """Whether a version was taken up, and can be computed here."""
         return key in self._versions and not self.is_broken
 
+    def require_well(self, key: VersionKey) -> None:
+        """Refuse a version whose calls ended one process after another, for a while that doubles each time.
+
+        Raises:
+            ModelNotReady: it rests.
+        """
+        if self._ended_by and key in self._ended_by:
+            ended, until = self._ended_by[key]
+            left = until - time.monotonic()
+            if left > 0:
+                raise ModelNotReady(
+                    f"the model ended the last {ended} processes that computed it; it is tried again in {left:.0f} s"
+                )
+
     async def take_up(self, version: Version) -> None:
         """Have a version loaded by every process, each of which is started if need be.
 
@@ -93,13 +110,15 @@ class ComputePool:
             await self._decided.wait()
             if self.is_broken:
                 raise ComputeProcessDied
-            await asyncio.gather(*(process.load(version) for process in list(self._ready)))
+            await asyncio.gather(*(self._load(process, version) for process in list(self._ready)))
         except BaseException:
             self.let_go(key)
             raise
 
     def let_go(self, key: VersionKey) -> None:
         """Drop a version everywhere."""
+        self._ended_by.pop(key, None)
+        self._harmful_loads.discard(key)
         if self._versions.pop(key, None) is not None:
             for process in self._ready:
                 process.drop(key)
@@ -124,11 +143,19 @@ class ComputePool:
             log.error("model too slow; its process is ended", model=served.name, version=served.version, limit=limit)
             self._ready.discard(process)
             process.kill("too_slow")
-            raise ModelTooSlow(f"the model did not answer within {limit:g} s") from None
+            why = f"the model did not answer within {limit:g} s ({limit_name(served.manifest)}); its process was ended"
+            prepared.note_failure(why)
+            self._note_end(prepared)
+            raise ModelTooSlow(f"the model did not answer within {limit:g} s ({limit_name(served.manifest)})") from None
         except ComputeProcessDied:
             log.error("a compute process died over a call", model=served.name, version=served.version)
+            prepared.note_failure("it ended the process that computed it")
+            self._note_end(prepared)
             self._ready.discard(process)
             raise SlotLost(counts=True) from None
+        except ModelFailed as error:
+            prepared.note_failure(error.detail)
+            raise
         except asyncio.CancelledError:
             process.kill()
             raise
@@ -151,10 +178,11 @@ class ComputePool:
             if version is None:
                 raise ModelFailed("the version is no longer served")
             try:
-                await process.load(version)
+                await self._load(process, version)
             except NotLoaded as error:
                 raise ModelFailed(f"the version cannot be loaded: {error}") from None
         computed = await process.compute(key, rows)
+        self._ended_by.pop(key, None)
         labels = (key[0], str(key[1]))
         PREDICTION_SECONDS.labels(*labels).observe(computed.seconds)
         PREDICTIONS.labels(*labels, "sync").inc(len(rows))
@@ -207,11 +235,43 @@ class ComputePool:
             await process.end()
 
     async def _load_all(self, process: ComputeProcess) -> None:
-        for version in list(self._versions.values()):
+        for key, version in list(self._versions.items()):
+            if key in self._harmful_loads:
+                continue
             try:
-                await process.load(version)
+                await self._load(process, version)
             except NotLoaded as error:
                 log.error("version not loaded", model=version.model, version=version.version, why=str(error))
+
+    async def _load(self, process: ComputeProcess, version: Version) -> None:
+        """Have a process load a version; one that does not within its time is ended, because it loads nothing else.
+
+        Raises:
+            NotLoaded: it was refused.
+            ComputeProcessDied: the process ended over it, or was ended.
+        """
+        key = (version.model, version.version)
+        try:
+            async with asyncio.timeout(self._load_seconds):
+                await process.load(version)
+        except TimeoutError:
+            self._harmful_loads.add(key)
+            process.kill("too_slow")
+            log.error("version not loaded in time; the process is ended", model=key[0], version=key[1])
+            raise ComputeProcessDied from None
+        except ComputeProcessDied:
+            self._harmful_loads.add(key)
+            raise
+        self._harmful_loads.discard(key)
+
+    def _note_end(self, prepared: PreparedModel) -> None:
+        key = (prepared.served.name, prepared.served.version)
+        ended = self._ended_by.get(key, (0, 0.0))[0] + 1
+        beyond = ended - _MOST_ENDED_IN_A_ROW
+        rest = min(_LONGEST_REST, 2.0 ** min(beyond, 16)) if beyond >= 0 else 0.0
+        self._ended_by[key] = (ended, time.monotonic() + rest)
+        if rest:
+            log.error("version rests: it ended one process after another", model=key[0], version=key[1], ended=ended)
 
     def _note_failed_start(self, error: Exception) -> None:
         self._failed_starts += 1

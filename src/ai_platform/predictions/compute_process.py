@@ -16,7 +16,7 @@ from ai_platform.predictions.calls import VersionKey
 from ai_platform.predictions.frames import Answer, Compute, Computed, Drop, Failed, Frames, Hello, Load, Loaded, answers
 from ai_platform.predictions.frames import frame as framed
 from ai_platform.runtimes.runtime import Value
-from ai_platform.settings import PREFIX
+from ai_platform.settings import PREFIX, Settings
 
 _MODULE = "ai_platform.predictions.compute_child"
 _START_SECONDS = 60.0
@@ -64,7 +64,7 @@ class ComputeProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                process = _spawned(theirs)
+                process = spawned(theirs)
             loop = asyncio.get_running_loop()
             _, self = await loop.create_unix_connection(cls, sock=ours)
         except BaseException:
@@ -179,13 +179,24 @@ class ComputeProcess(asyncio.Protocol):
             self._ready.set_result(None)
 
 
-def _spawned(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    """Started by the loop's own thread, because the kernel ends the process when the thread that started it ends."""
+def spawned(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    """Start one, by the thread that uses it: the kernel ends the process when the thread that started it ends."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())],
         env=_environment(),
         stdin=subprocess.DEVNULL,
         pass_fds=(theirs.fileno(),),
+    )
+
+
+def hello(settings: Settings) -> Hello:
+    """What a compute process is told of the settings."""
+    return Hello(
+        str(settings.artifact_cache_dir.absolute()),
+        str(settings.trusted_keys_dir.absolute()),
+        settings.models.skops_trusted_types,
+        settings.log.format,
+        settings.log.level,
     )
 
 

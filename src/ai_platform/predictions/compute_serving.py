@@ -9,6 +9,7 @@ from typing import Any
 
 from ai_platform.errors import ArtifactRefused, PlatformError
 from ai_platform.models.loader import Loader, ServedModel
+from ai_platform.models.refusals import sentence
 from ai_platform.predictions.frames import (
     Answer,
     Compute,
@@ -85,7 +86,7 @@ class _Serving:
         try:
             outputs = served.loaded.predict(asked.rows)
             misfit = outputs.misfit(len(asked.rows))
-        except Exception as error:  # noqa: BLE001  # whatever a model raises is that model's failure
+        except BaseException as error:  # noqa: BLE001  # whatever a model raises, SystemExit too, is its failure
             self.send(Failed(asked.number, f"the model raised {type(error).__name__} for this input"))
             return
         seconds = time.perf_counter() - begun
@@ -116,9 +117,8 @@ class _Serving:
             version = asked.version
             try:
                 self._served[version.model, version.version] = self._loader.load(version)
-            except Exception as error:
-                log.exception("version not loaded", model=version.model, version=version.version)
-                why = error.detail if isinstance(error, PlatformError) else "it cannot be loaded; the log says why"
+            except BaseException as error:  # noqa: BLE001  # whatever a model raises, SystemExit too, is its failure
+                why = error.detail if isinstance(error, PlatformError) else f"it cannot be loaded: {sentence(error)}"
                 self.send(Loaded(asked.number, why))
             else:
                 self.send(Loaded(asked.number, None))

@@ -1,16 +1,18 @@
 """A served model with what one prediction needs beside it: its decoder, and what it costs."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from ai_platform.errors import ModelFailed
+from ai_platform.errors import ArtifactRefused, ModelFailed, PlatformError
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.instances import Instances
 from ai_platform.models.loader import ServedModel
+from ai_platform.models.refusals import sentence
 from ai_platform.predictions.answer import AnswerEncoder
 from ai_platform.predictions.placement import Placement, measure
 from ai_platform.runtimes.catalogue import RELEASES_LOCK
-from ai_platform.runtimes.runtime import Outputs
+from ai_platform.runtimes.runtime import LoadedModel, Outputs, Rows
 from ai_platform.settings import LimitSettings, NonFinite
 from ai_platform.telemetry import PREDICTION_SECONDS, PREDICTIONS, Tally, prediction_tally
 
@@ -25,6 +27,7 @@ class PreparedModel:
         encoder: writes its answers.
         placement: what its calls cost, measured at load, and where they are computed.
         tally: of its calls on the event loop.
+        note_failure: told why a call failed.
     """
 
     served: ServedModel
@@ -32,6 +35,7 @@ class PreparedModel:
     encoder: AnswerEncoder
     placement: Placement
     tally: Tally
+    note_failure: Callable[[str], None] = lambda _why: None
 
     @property
     def cost_seconds(self) -> float:
@@ -72,16 +76,27 @@ class PreparedModel:
     def _run(self, instances: Instances) -> Outputs:
         try:
             outputs = self.served.loaded.predict(instances.rows)
-            misfit = outputs.misfit(len(instances.rows))
+        except PlatformError:
+            raise
         except Exception as error:
-            raise ModelFailed(f"the model raised {type(error).__name__} for this input") from error
+            why = f"the model raised {type(error).__name__} for this input"
+            self.note_failure(why)
+            raise ModelFailed(why) from error
+        misfit = outputs.misfit(len(instances.rows))
         if misfit is not None:
+            self.note_failure(misfit)
             raise ModelFailed(misfit)
         return outputs
 
 
 def prepare(
-    served: ServedModel, limits: LimitSettings, *, apart: bool = False, non_finite: NonFinite = "null"
+    served: ServedModel,
+    limits: LimitSettings,
+    *,
+    apart: bool = False,
+    non_finite: NonFinite = "null",
+    tried: LoadedModel | None = None,
+    note_failure: Callable[[str], None] = lambda _why: None,
 ) -> PreparedModel:
     """Build the decoder, warm the model with its golden rows, and measure what calls cost.
 
@@ -90,10 +105,23 @@ def prepare(
         limits: most rows, longest strings.
         non_finite: what becomes of outputs that are not finite (`models.non_finite`).
         apart: whether costly calls are computed apart from an event loop, so that it matters what holds the lock.
+        tried: the model in the process that tries it, where it is not to be called in this one.
+        note_failure: told why a call failed.
+
+    Raises:
+        ArtifactRefused: it raises for its own rows, or gives another number of outputs.
     """
     releases_lock = not apart or served.form == "compiled" or served.manifest.format in RELEASES_LOCK
     row = served.manifest.golden.rows[0]
-    placement = measure(served.loaded, row, most_rows=limits.rows, releases_lock=releases_lock)
+    try:
+        measured = _Counted(tried or served.loaded)
+        placement = measure(measured, row, most_rows=limits.rows, releases_lock=releases_lock or tried is not None)
+    except PlatformError:
+        raise
+    except BaseException as error:  # a model's code may raise anything, SystemExit too
+        raise ArtifactRefused(f"it cannot predict its own rows: {sentence(error)}") from error
+    if tried is not None:
+        placement = replace(placement, loop_rows=0, apart="processes")
     signature = served.manifest.signature
     return PreparedModel(
         served,
@@ -101,4 +129,19 @@ def prepare(
         AnswerEncoder(served.name, served.version, signature, non_finite),
         placement,
         prediction_tally(served.name, served.version),
+        note_failure,
     )
+
+
+class _Counted:
+    """A model whose outputs are counted, because measuring throws them away."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+
+    def predict(self, rows: Rows) -> Outputs:
+        outputs = self._loaded.predict(rows)
+        misfit = outputs.misfit(len(rows))
+        if misfit is not None:
+            raise ValueError(misfit)
+        return outputs

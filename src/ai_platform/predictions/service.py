@@ -4,7 +4,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -65,8 +64,6 @@ class PredictionService:
         self._cache = AnswerCache(settings)
         self._log = PredictionLog(settings, "api")
         self._computing = computing
-        # Apart from the threads that predict, so that a model that takes long to load delays no other's answer.
-        self._loading = ThreadPoolExecutor(max_workers=2, thread_name_prefix="load")
         self._load_seconds = settings.models.load_seconds
 
     def start(self) -> None:
@@ -78,7 +75,6 @@ class PredictionService:
     async def close(self) -> None:
         """Let go of threads and connections."""
         await self._computing.close()
-        self._loading.shutdown(wait=False, cancel_futures=True)
         await self._cache.close()
         self._log.stop()
 
@@ -116,15 +112,15 @@ class PredictionService:
         held = self._directory.held(name, version)
         if held is not None:
             return held
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_shorter(self._load_seconds, deadline)):
-                return await loop.run_in_executor(self._loading, self._directory.load, name, version)
+                # Whoever else asks for it waits for the same load, so one caller who leaves must not end it.
+                return await asyncio.shield(asyncio.wrap_future(self._directory.ask(name, version)))
         except TimeoutError:
             _require_time(deadline)
             raise ModelNotReady(f"version {version} of {name!r} is still loading") from None
         except (ArtifactRefused, StorageUnavailable) as error:
-            raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now") from error
+            raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now: {error.detail}") from error
 
     def at_once(self, asked: Asked, number: str, deadline: float | None = None) -> bytes | None:
         """The encoded result object, computed here and now; None if that would hold up the loop, or the cache is asked.

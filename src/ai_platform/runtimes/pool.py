@@ -43,11 +43,15 @@ class Pool(Generic[Key, Loaded]):
                 self._held.move_to_end(key)
             return loaded
 
-    def get(self, key: Key) -> Loaded:
+    def get(self, key: Key, load: Callable[[], Loaded] | None = None) -> Loaded:
         """The model, loaded by this call if nobody has it yet.
 
+        Args:
+            key: the model's key.
+            load: makes the model, in place of the pool's own way.
+
         Raises:
-            Exception: what `load` raised.
+            Exception: what loading raised.
         """
         loaded = self.peek(key)
         if loaded is not None:
@@ -58,7 +62,7 @@ class Pool(Generic[Key, Loaded]):
             with turn:
                 loaded = self.peek(key)
                 if loaded is None:
-                    loaded = self._load(key)
+                    loaded = self._load(key) if load is None else load()
                     self._keep(key, loaded)
                 return loaded
         finally:
