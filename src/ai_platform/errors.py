@@ -83,6 +83,18 @@ class MalformedRequest(PlatformError):
     code = "malformed_request"
 
 
+class HttpVersionNotSupported(PlatformError):
+    """The request line names a version of HTTP other than 1.0 and 1.1."""
+
+    code = "http_version_not_supported"
+
+
+class NotImplementedHere(PlatformError):
+    """The request asks for a tunnel (CONNECT), or its body has a transfer coding other than chunked."""
+
+    code = "not_implemented"
+
+
 class ExpectationFailed(PlatformError):
     """The Expect header asks for something other than `100-continue`."""
 

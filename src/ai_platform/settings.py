@@ -94,6 +94,12 @@ class ApiSettings(_Group):
         le=600,
         description="seconds after SIGTERM in which it still accepts but is not ready, so that a load balancer sees it",
     )
+    keep_alive_seconds: float = Field(
+        75.0,
+        ge=1,
+        le=86_400,
+        description="seconds that a connection may be idle; more than a balancer in front keeps it, 60 s by habit",
+    )
     trusted_proxies: list[str] = Field(
         [], description="addresses or networks whose X-Forwarded-For is believed (JSON list); none by default"
     )
@@ -135,7 +141,19 @@ class LimitSettings(_Group):
         1_048_576, ge=1024, le=1_073_741_824, description="largest body in bytes (1 MiB); larger ones get 413"
     )
     connections: int = Field(
-        8_192, ge=1, le=1_000_000, description="connections that one process holds; further ones are closed at once"
+        16_384,
+        ge=1,
+        le=1_000_000,
+        description="connections that one process holds; beyond it idle ones are closed, or the new one if none is",
+    )
+    buffered_mb: int = Field(
+        64,
+        ge=1,
+        le=1_048_576,
+        description="MB of bodies that come, requests that wait and unread answers in all connections of one process",
+    )
+    answer_seconds: Seconds = Field(
+        30.0, description="seconds in which a caller must read on in an answer, 1 KiB a second; then it is cut off"
     )
     header_bytes: int = Field(
         32_768, ge=1024, le=1_048_576, description="largest header block in bytes; larger ones get 431"

@@ -27,6 +27,11 @@ REQUEST_SECONDS = Histogram(
     buckets=LATENCY_BUCKETS,
 )
 CONNECTIONS_REFUSED = Counter("aip_connections_refused", "Connections closed at once, because too many were open.")
+CONNECTIONS_CUT = Counter(
+    "aip_connections_cut",
+    "Open connections that were cut off: idle (for new ones), unread (answers are not read), full (all hold too much).",
+    ["why"],
+)
 PREDICTIONS = Counter("aip_predictions", "Rows predicted, by model, version and way in.", ["model", "version", "way"])
 PREDICTION_SECONDS = Histogram(
     "aip_prediction_seconds", "Seconds in the model for one call.", ["model", "version"], buckets=LATENCY_BUCKETS

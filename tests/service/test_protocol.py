@@ -150,19 +150,25 @@ def test_a_slow_request_after_a_quick_one_has_its_own_time(connection: socket.so
     refused(answer[answer.index("HTTP/1.1 408") :], 408, "request_timed_out")
 
 
-def test_beyond_so_many_connections_further_ones_are_closed_and_the_others_go_on(module_settings: Settings) -> None:
+def test_beyond_so_many_connections_idle_ones_leave_for_new_ones_and_busy_ones_go_on(module_settings: Settings) -> None:
     limits = module_settings.limits.model_copy(update={"connections": 3, "header_seconds": 30})
     request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with live(module_settings.model_copy(update={"limits": limits})) as url, contextlib.ExitStack() as held:
         address = ("127.0.0.1", int(url.rpartition(":")[2]))
-        first, *_others = [held.enter_context(socket.create_connection(address, timeout=10)) for _ in range(3)]
-        first.sendall(request)
-        assert first.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        busy, silent, *others = [held.enter_context(socket.create_connection(address, timeout=10)) for _ in range(3)]
+        busy.sendall(request + b"GET /health/li")
+        assert busy.recv(65_536).startswith(b"HTTP/1.1 200 ")
         with socket.create_connection(address, timeout=10) as further:
-            assert read(further) in {"", "<reset>"}
-        first.sendall(request)
-        assert first.recv(65_536).startswith(b"HTTP/1.1 200 ")
-        first.close()
+            further.sendall(request)
+            assert further.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            assert read(silent) in {"", "<reset>"}
+            for one in (further, *others):
+                one.sendall(b"GET /health/li")
+            with socket.create_connection(address, timeout=10) as one_too_many:
+                assert read(one_too_many) in {"", "<reset>"}
+        busy.sendall(b"ve HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert busy.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        busy.close()
         eventually(lambda: _answers(f"{url}/health/live"), what="there is room again")
 
 

@@ -14,6 +14,7 @@ from ai_platform.api.cors import CrossOrigin
 from ai_platform.api.draining import Life
 from ai_platform.api.envelope import App, Envelope
 from ai_platform.api.express import Express
+from ai_platform.api.head_requests import HeadAsGet
 from ai_platform.api.hosts import Hosts
 from ai_platform.api.lane import PredictionLane
 from ai_platform.api.openapi import describe
@@ -52,7 +53,7 @@ def create(settings: Settings, life: Life | None = None) -> Application:
     behind = routes(settings)
     if life is not None:
         behind.state.life = life
-    lane = PredictionLane(behind, settings)
+    lane = PredictionLane(HeadAsGet(behind), settings)
     behind.state.lane = lane
     hosts = Hosts(settings)
     app: App = Envelope(lane, hosts)
@@ -112,5 +113,8 @@ def _fact(error: Exception) -> PlatformError:
     if not isinstance(error, HTTPException):
         return internal()  # the envelope logs it
     if error.status_code == 405:  # noqa: PLR2004
-        return MethodNotAllowed((error.headers or {}).get("Allow", "GET"))
+        allowed = (error.headers or {}).get("Allow", "GET").split(", ")
+        return MethodNotAllowed(
+            ", ".join([*allowed, "HEAD"] if "GET" in allowed and "HEAD" not in allowed else allowed)
+        )
     return NotFound("no route answers to this path")

@@ -55,6 +55,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     errors.PlatformError.code: (500, "Internal error"),
     errors.ModelFailed.code: (500, "The model failed"),
     errors.NonFiniteOutput.code: (500, "The model's output is no number"),
+    errors.NotImplementedHere.code: (501, "Not implemented"),
     errors.ModelNotReady.code: (503, "The model is not ready"),
     errors.KeysUnavailable.code: (503, "Keys cannot be checked"),
     errors.StorageUnavailable.code: (503, "The database is not available"),
@@ -62,6 +63,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     errors.QueueFull.code: (503, "The queue is full"),
     errors.DeadlineExceeded.code: (504, "The deadline has passed"),
     errors.ModelTooSlow.code: (504, "The model is too slow"),
+    errors.HttpVersionNotSupported.code: (505, "Version of HTTP not supported"),
 }
 RETRY_SECONDS = 1
 

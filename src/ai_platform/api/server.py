@@ -38,7 +38,7 @@ def run(settings: Settings) -> None:
     require_protected(settings)
     configure_logging(settings.log, "api")
     failpoints.configure(settings.failpoints_dir)
-    _allow_files(settings.limits.connections + OTHER_FILES)
+    settings = _within_files(settings)
     with contextlib.suppress(KeyboardInterrupt):
         if settings.api.processes == 1:
             server(settings).run()
@@ -88,12 +88,21 @@ def _show(word: Word) -> None:
     API_PROCESSES.set(1 if word == "serving" else 0)
 
 
-def _allow_files(wanted: int) -> None:
-    """Each connection is an open file, of which a shell usually allows 1,024 and the system many more."""
+def _within_files(settings: Settings) -> Settings:
+    """Each connection is an open file, of which a shell usually allows 1,024 and the system many more.
+
+    Connections for which there are no files would not be refused but wait, the health checks among them.
+    """
+    wanted = settings.limits.connections + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most == wanted:
+        return settings
+    connections = max(1, most - OTHER_FILES)
+    log.warning("the system allows fewer open files than limits.connections asks for", connections=connections)
+    return settings.model_copy(update={"limits": settings.limits.model_copy(update={"connections": connections})})
 
 
 def configuration(settings: Settings, life: Life) -> uvicorn.Config:
@@ -111,5 +120,6 @@ def configuration(settings: Settings, life: Life) -> uvicorn.Config:
         server_header=False,
         proxy_headers=bool(settings.api.trusted_proxies),
         forwarded_allow_ips=settings.api.trusted_proxies,
+        timeout_keep_alive=settings.api.keep_alive_seconds,  # type: ignore[arg-type]  # a number of seconds
         lifespan="on",
     )
