@@ -206,11 +206,27 @@ def test_a_refusal_comes_after_the_answers_that_are_due(connection: socket.socke
     assert answers(connection)[0] == [200, 200, 200, 400]
 
 
-PATHS = (
-    "/ /health /health/live /health/ready /docs /openapi.json /metrics /models /models/iris /models/iris/versions"
-    " /models/iris/versions/1 /models/iris/versions/1/artifact /models/iris/aliases /jobs /keys /audit /nowhere"
-    " /models/nothing /predict/"
-).split()
+PATHS = [
+    "/",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/docs",
+    "/openapi.json",
+    "/metrics",
+    "/models",
+    "/models/iris",
+    "/models/iris/versions",
+    "/models/iris/versions/1",
+    "/models/iris/versions/1/artifact",
+    "/models/iris/aliases",
+    "/jobs",
+    "/keys",
+    "/audit",
+    "/nowhere",
+    "/models/nothing",
+    "/predict/",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -6,9 +6,11 @@ and an id: the refusal stands in the request's scope, and the envelope raises it
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ai_platform.api.draining import Life
@@ -29,6 +31,8 @@ LATE_SECONDS = 5.0
 SOON_SECONDS = 0.05
 # Idle connections that are closed in one go for new ones: looking for the oldest costs a walk through all of them.
 MOST_CLOSED_FOR_OTHERS = 256
+# Whoever holds no more than this is not refused for what others hold.
+SMALL_BYTES = 16_384
 # Of what one connection may hold beyond one body: a read of the event loop's, and the socket's high-water mark.
 READ_BYTES = 327_680
 
@@ -44,6 +48,24 @@ class Stage(IntEnum):
     BODY = 2
 
 
+class Flow(FlowControl):
+    """uvicorn's, but an application that waits for a body does not make it read what is kept behind other requests.
+
+    Args:
+        transport: of the connection.
+        reads_on: whether more may be read.
+    """
+
+    def __init__(self, transport: Any, reads_on: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._reads_on = reads_on
+
+    def resume_reading(self) -> None:
+        """Read again, if nothing waits to be parsed."""
+        if self.read_paused and self._reads_on():
+            super().resume_reading()
+
+
 class Connection(HttpToolsProtocol):
     """What a connection does without looking at bytes."""
 
@@ -55,6 +77,7 @@ class Connection(HttpToolsProtocol):
         """The caller has connected; if there is room, it has `limits.header_seconds` to say what it wants."""
         self._lingering = LingeringTransport(transport, self.loop, self._owes_input, self.limits.answer_seconds)
         super().connection_made(self._lingering)  # type: ignore[arg-type]  # all of a transport that uvicorn uses
+        self.flow = Flow(self._lingering, self._reads_on)
         self._refusal: PlatformError | None = None
         self._silent = True
         self._stage, self._timed = Stage.HEAD, Stage.NOTHING
@@ -140,6 +163,10 @@ class Connection(HttpToolsProtocol):
         self._begun_cycle = cycle
         super()._start_asgi_task(cycle, app)
 
+    def _reads_on(self) -> bool:
+        """Whether what comes next can be parsed at once."""
+        return not self.pipeline
+
     def _is_idle(self) -> bool:
         return self._silent or (self._stage is Stage.NOTHING and not self._answers())
 
@@ -203,7 +230,7 @@ class Connection(HttpToolsProtocol):
             Overloaded: all connections together hold too much.
         """
         self._take(size)
-        if self.room.is_over:
+        if self.room.is_over and self._taken > SMALL_BYTES:
             refusal = Overloaded("the requests that are being received are too large together; send it again soon")
             self._refuse(refusal)
             raise refusal

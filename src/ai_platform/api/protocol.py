@@ -152,7 +152,7 @@ class BoundedProtocol(Connection):
     def on_response_complete(self) -> None:
         """An answer is written: begin what came behind it in the pipeline, or wait for more.
 
-        One timer a connection looks now and then how long it has been idle; uvicorn makes one after each answer.
+        One timer a connection looks now and then; uvicorn makes one after each answer.
         """
         self.server_state.total_requests += 1
         if self.transport.is_closing():
@@ -211,7 +211,7 @@ class BoundedProtocol(Connection):
                 break
 
     def _keep(self, data: bytes) -> None:
-        """Put what came behind requests that wait aside, and read no more before they are begun."""
+        """Put aside what came behind requests that wait, and read no more before they are begun."""
         self._kept += data
         self._take(len(data))
         self.flow.pause_reading()
@@ -230,8 +230,11 @@ class BoundedProtocol(Connection):
             if not self.pipeline:
                 self._read_behind()
 
+    def _reads_on(self) -> bool:
+        return not self._kept and not self.pipeline
+
     def _read_on(self) -> None:
-        if not self.transport.is_closing() and not self.pipeline and not self._kept:
+        if not self.transport.is_closing():
             self.flow.resume_reading()
 
     def _is_free(self) -> bool:
@@ -302,15 +305,13 @@ class BoundedProtocol(Connection):
             self._refuse(UrlTooLong(f"path and query may have {self.limits.url_bytes} bytes together"))
         elif len(self.headers) > MAX_HEADERS:
             self._refuse(HeadersTooLarge(f"a request may have {MAX_HEADERS} headers"))
-        elif self._fed > self.limits.url_bytes + self.limits.header_bytes or self._size_of_headers() > (
-            self.limits.header_bytes
-        ):
+        elif self._fed > self.limits.url_bytes + self.limits.header_bytes or self._headers_are_too_large():
             self._refuse(HeadersTooLarge(f"the headers may have {self.limits.header_bytes} bytes together"))
         if self._refusal is not None:
             raise self._refusal
 
-    def _size_of_headers(self) -> int:
-        return sum(len(name) + len(value) + 4 for name, value in self.headers)
+    def _headers_are_too_large(self) -> bool:
+        return sum(len(name) + len(value) + 4 for name, value in self.headers) > self.limits.header_bytes
 
     def _mind(self) -> None:
         """After a chunk that left a request unfinished, or that finished one which was waited for."""
