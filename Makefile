@@ -8,7 +8,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-STORIES := tests/stack tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/overload tests/bench
+STORIES := tests/stack tests/cli tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/overload tests/bench
 
 .PHONY: help up test state-machine check format lint types floors train lock clean
 
@@ -90,6 +90,10 @@ EXAMPLES ?= 200
 fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation of the API, thousands for each parser
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q -o python_files=story.py tests/fuzz $(ARGS)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --hypothesis-profile=fuzz tests/unit/test_parsers.py tests/unit/test_decoder.py
+
+.PHONY: scoring
+scoring: $(VENV)/.dev ## a million rows through `predict --file`, as CSV and as JSON, with the memory of the command (ten minutes)
+	@SCORED_ROWS=1000000 exec $(BIN)/pytest -s -o python_files=story.py tests/cli $(ARGS)
 
 .PHONY: stories
 stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random, restarts (two minutes)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import lightgbm
+import pandas as pd
 import pytest
 
 from ai_platform.models import registry
@@ -216,6 +218,33 @@ def test_the_openapi_document_has_each_models_schema_and_each_route(site: Platfo
     name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     assert "sha256" in document["components"]["schemas"][name]["properties"]
     assert "#/$defs" not in json.dumps(document)
+
+
+@pytest.mark.parametrize(("extra", "status"), [("ignore", 200), ("refuse", 422)])
+def test_a_strangers_name_is_ignored_where_the_publisher_said_so(site: Platform, extra: str, status: int) -> None:
+    table = pd.DataFrame({"mean radius": range(40)})
+    booster = lightgbm.LGBMRegressor(n_estimators=2, verbose=-1, n_jobs=1).fit(table, table["mean radius"]).booster_
+    body = {
+        "sha256": sent(site, booster.model_to_string().encode()),
+        "format": "lightgbm",
+        "inputs": [{"name": "id", "type": "string"}, {"name": "mean radius"}],
+        "rows": [["a", 3]],
+        "extra": extra,
+    }
+    name = f"radius-{extra}"
+    made = site.client.post(f"/models/{name}/versions", json=body)
+    assert made.status_code == 201, made.text
+    shown = made.json()
+    assert (shown["ignored"], shown["extra"]) == (["id"], extra)
+
+    def asked(**more: Any) -> httpx.Response:
+        return site.client.post(f"/models/{name}/versions/1/predict", json={"features": {"mean radius": 3, **more}})
+
+    eventually(lambda: asked().status_code == 200, 5, "it answers")
+    assert asked(id="a").json()["prediction"] == asked().json()["prediction"]
+    assert asked(note="x").status_code == status
+    schema = site.client.get("/openapi.json").json()["components"]["schemas"][f"Input_{name}"]
+    assert f'"additionalProperties": {json.dumps(extra == "ignore")}' in json.dumps(schema)
 
 
 def test_a_deleted_version_is_gone_and_the_record_says_who_did_it(site: Platform, iris: Iris) -> None:
