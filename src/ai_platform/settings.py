@@ -280,7 +280,20 @@ class ModelSettings(_Group):
 
     default: str = Field("iris", description="the model behind `POST /predict/`")
     refresh_seconds: Seconds = Field(1.0, description="seconds between two looks at what the aliases point to")
-    load_seconds: Seconds = Field(30.0, description="seconds that a request waits for a version that is not in memory")
+    load_seconds: Seconds = Field(
+        30.0,
+        description="seconds that a request waits for a version to load, and that trying one in a process may take",
+    )
+    ready: Literal["default", "all", "none"] = Field(
+        "default",
+        description="without what `/health/ready` is 503: the `default` model, `all` that aliases name, or `none`",
+    )
+    answer_seconds: float = Field(
+        15.0,
+        ge=0,
+        le=600,
+        description="seconds that publishing and moving an alias wait until every API process serves it; 0 for no wait",
+    )
     loaded_mb: int = Field(
         1_024,
         ge=16,

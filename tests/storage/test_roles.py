@@ -25,7 +25,8 @@ ROLES = ("aip_api", "aip_worker", "aip_readonly", "aip_backup")
 # A table that a later migration adds is granted there, or withheld, and then named here.
 TABLES = {
     "alembic_version", "alias_targets", "aliases", "api_keys", "artifact_chunks", "artifacts", "audit_log",
-    "idempotency_keys", "jobs", "model_versions", "models", "prediction_log", "workers",
+    "idempotency_keys", "jobs", "model_versions", "models", "prediction_log", "serving_processes", "serving_versions",
+    "workers",
 }  # fmt: skip
 INTERVALS = {"lease", "keep", "lately", "ring_again", "key_lifetime"}
 OF_THE_API = {

@@ -19,10 +19,10 @@ from ai_platform.api.services import Services
 from ai_platform.api.uploading import take
 from ai_platform.errors import InputFault, InvalidInput, InvalidParameter, Overloaded
 from ai_platform.inputs.strict_json import loads
-from ai_platform.models import aliases, publishing, registry, uploads
+from ai_platform.models import aliases, publishing, registry, serving, uploads
 from ai_platform.models.aliases import PRODUCTION, Target
 from ai_platform.models.describing import alias_body, model_body, version_body
-from ai_platform.models.manifest import Draft, decode
+from ai_platform.models.manifest import MOST_LIMIT_SECONDS, Draft, decode
 from ai_platform.models.proving import Signed
 from ai_platform.runtimes.runtime import Value
 from ai_platform.runtimes.signature import Feature
@@ -58,6 +58,7 @@ class PublishBody(_Body, kw_only=True):
         metrics: name to value.
         alias: what shall name the new version.
         extra: what becomes of names in an instance that neither the model nor its inputs have.
+        hard_limit_seconds: longest run of one call, and of one attempt of a job; the platform's own limit without it.
     """
 
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -70,6 +71,7 @@ class PublishBody(_Body, kw_only=True):
     metrics: dict[str, float] = {}
     alias: _AliasName | None = None
     extra: Literal["refuse", "ignore"] = "refuse"
+    hard_limit_seconds: Annotated[float, msgspec.Meta(gt=0, le=MOST_LIMIT_SECONDS)] | None = None
 
 
 class TargetBody(_Body):
@@ -178,7 +180,9 @@ def read_version(request: Request, name: Name, version: Number) -> Response:
     """
     with _connection(request) as connection:
         found = registry.find(connection, name, version)
-        return _json(version_body(found, aliases.of_model(connection, name), whole=True))
+        return _json(
+            version_body(found, aliases.of_model(connection, name), serving.of_model(connection, name), whole=True)
+        )
 
 
 @router.get("/models/{name}/versions/{version}/artifact", summary="A version's file")
@@ -199,7 +203,7 @@ def download(request: Request, name: Name, version: Number) -> Response:
 
 @router.delete("/models/{name}/versions/{version}", summary="Delete a version", status_code=204)
 def delete_version(request: Request, name: Name, version: Number) -> Response:
-    """Delete a version that no alias names and no unfinished job needs.
+    """Delete a version that no alias names and no unfinished job needs; an alias is removed by a route of its own.
 
     Raises:
         ModelNotFound: there is no such version.
@@ -245,7 +249,7 @@ def publish_version(request: Request, name: Name, document: Document) -> Respons
         _proving.release()
     with _connection(request) as connection:
         found = registry.find(connection, name, made.version)
-        shown = version_body(found, aliases.of_model(connection, name), whole=True)
+        shown = version_body(found, aliases.of_model(connection, name), serving.of_model(connection, name), whole=True)
     return _json(shown, 201, location=f"/models/{name}/versions/{made.version}")
 
 
@@ -263,7 +267,7 @@ def list_aliases(request: Request, name: Name) -> Response:
 
 @router.put("/models/{name}/aliases/{alias}", summary="Let an alias name a version, or several with weights")
 def put_alias(request: Request, name: Name, alias: str, document: Document) -> Response:
-    """Move an alias; every process serves what it names within two seconds.
+    """Move an alias, and wait until every API process serves what it names now, `models.answer_seconds` at most.
 
     Raises:
         InvalidParameter: the alias is not of its form.
@@ -305,7 +309,7 @@ def roll_back(request: Request, name: Name) -> Response:
     Raises:
         ModelNotFound: it has named nothing else before, or what it named was deleted.
     """
-    return _json(alias_body(publishing.roll_back(_services(request).settings, name, by=_caller(request))))
+    return _json(alias_body(publishing.roll_back(_services(request).settings, name, by=_caller(request))[0]))
 
 
 @router.post("/models/{name}/aliases/{alias}/rollback", summary="Let an alias name again what it named before")
@@ -315,7 +319,7 @@ def roll_back_alias(request: Request, name: Name, alias: str) -> Response:
     Raises:
         ModelNotFound: it has named nothing else before, or what it named was deleted.
     """
-    return _json(alias_body(publishing.roll_back(_services(request).settings, name, alias, by=_caller(request))))
+    return _json(alias_body(publishing.roll_back(_services(request).settings, name, alias, by=_caller(request))[0]))
 
 
 def _versions(request: Request, name: str) -> tuple[list[dict[str, Any]], list[aliases.Alias]]:
@@ -323,7 +327,8 @@ def _versions(request: Request, name: str) -> tuple[list[dict[str, Any]], list[a
     with _connection(request) as connection:
         versions = registry.versions(connection, name)
         known = aliases.of_model(connection, name)
-    return [version_body(version, known) for version in versions], known
+        served = serving.of_model(connection, name)
+    return [version_body(version, known, served) for version in versions], known
 
 
 def _described(name: str, body: PublishBody) -> Signed | Draft:
@@ -344,11 +349,12 @@ def _described(name: str, body: PublishBody) -> Signed | Draft:
         rows=body.rows,
         metrics=body.metrics,
         extra=body.extra,
+        hard_limit_seconds=body.hard_limit_seconds,
     )
 
 
 def _point(request: Request, name: str, alias: str, targets: tuple[Target, ...]) -> aliases.Alias:
-    return publishing.promote(_services(request).settings, name, alias, targets, by=_caller(request))
+    return publishing.promote(_services(request).settings, name, alias, targets, by=_caller(request))[0]
 
 
 def _read(document: Any, kind: type[Kind]) -> Kind:

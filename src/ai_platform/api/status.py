@@ -14,6 +14,7 @@ from ai_platform.access.principal import NOBODY
 from ai_platform.api.parameters import principal_of
 from ai_platform.api.problems import RETRY_SECONDS
 from ai_platform.api.services import Services
+from ai_platform.api.versions_health import counts, require_versions, versions_body
 from ai_platform.errors import ModelNotReady, PlatformError
 from ai_platform.jobs import statements
 
@@ -40,12 +41,17 @@ async def health(request: Request) -> Response:
     model = _model(services)
     workers = _workers(facts)
     can_predict = model["status"] == "ok"
-    well = can_predict and all(part["status"] == "ok" for part in (redis, postgres, workers))
+    well = (
+        can_predict
+        and not counts(services.directory)["failed"]
+        and all(part["status"] == "ok" for part in (redis, postgres, workers))
+    )
     body = {
         "status": "ok" if well else "degraded" if can_predict else "unavailable",
         "version": __version__,
         "auth": services.settings.auth,
         "model": model,
+        "models": versions_body(services.directory),
         "redis": redis,
         "postgres": postgres,
         "workers": workers,
@@ -67,19 +73,19 @@ async def live() -> Response:
 
 @router.get("/health/ready", summary="Whether requests should be sent here")
 async def ready(request: Request) -> Response:
-    """200 when the default model is loaded, keys can be checked and the process is not stopping.
+    """200 when the versions that `models.ready` demands are loaded, keys can be checked, and it is not stopping.
 
     Raises:
-        ModelNotReady: it cannot predict.
+        ModelNotReady: a version that must be there is not.
         KeysUnavailable: it can ask nobody for a key.
     """
     services: Services = request.app.state.services
     if request.app.state.life.ending:
         raise ModelNotReady("the server is stopping")
-    services.directory.current(services.settings.models.default)
+    require_versions(services.directory, services.settings.models)
     if services.keyring is not None:
         services.keyring.require_fresh()
-    return _json({"status": "ok"})
+    return _json({"status": "ok", "versions": counts(services.directory)})
 
 
 def _is_known(request: Request) -> bool:

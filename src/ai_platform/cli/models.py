@@ -1,4 +1,4 @@
-"""`models`: publish, look, promote, roll back, download, delete."""
+"""`models`: publish, look, promote, roll back, unalias, download, delete."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,11 +11,12 @@ from rich.table import Table
 from ai_platform.cli.app import app
 from ai_platform.cli.connections import settings_for
 from ai_platform.cli.parts import DataDir
+from ai_platform.cli.serving import end_unless_it_answers, serving_line, steps
 from ai_platform.errors import InvalidParameter
 from ai_platform.settings import Settings
 
 console = Console(highlight=False)
-models = typer.Typer(help="Published models: publish, list, show, promote, rollback, download, delete.")
+models = typer.Typer(help="Published models: publish, list, show, promote, rollback, unalias, download, delete.")
 app.add_typer(models, name="models", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -44,19 +45,31 @@ def publish(
     extra: Annotated[
         Extra | None, typer.Option(help="What becomes of an input's names that training did not have.")
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Longest run in seconds of one call, and of one attempt of a job.", min=0.001, max=86_400),
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Prove a model file, sign what was found, and publish it as the model's next version."""
+    """Prove a model file, sign what was found, publish it as the model's next version, and wait until it answers."""
     from ai_platform.models import publishing
     from ai_platform.models.signing import signer
     from ai_platform.training.person import person
 
     settings = settings_for(data_dir)
     described = _described(
-        name, file, sample, classes=classes, form=form, metrics=metric or [], enforce_ranges=enforce_ranges, extra=extra
+        name,
+        file,
+        sample,
+        classes=classes,
+        form=form,
+        metrics=metric or [],
+        enforce_ranges=enforce_ranges,
+        timeout=timeout,
+        extra=extra,
     )
-    with console.status(f"proving {file.name} in a process of its own"):
+    with steps(console, quiet=as_json) as on_step:
         made = publishing.publish(
             settings,
             file,
@@ -64,15 +77,18 @@ def publish(
             by=person(),
             signer=signer(settings.signing_key_file, settings.trusted_keys_dir),
             alias=alias,
+            on_step=on_step,
         )
     if as_json:
         _print_json(_version(settings, name, made.version))
+        end_unless_it_answers(console, made.waited, settings)
         return
     named = f", now {' and '.join(made.aliases)}" if made.aliases else "; no alias names it yet"
     console.print(f"published: {name} version {made.version}{named}")
     console.print(f"served {made.report.form}" + (f": {made.report.why_native}" if made.report.why_native else ""))
     console.print(_inputs_table(made.manifest))
     _print_next_step(name, made.version, made.aliases)
+    end_unless_it_answers(console, made.waited, settings)
 
 
 @models.command("list")
@@ -112,13 +128,14 @@ def show(
     if as_json:
         _print_json(bodies)
         return
-    table = Table("version", "format", "served", "size", "metrics", "aliases", "published", title=name)
+    table = Table("version", "format", "served", "size", "metrics", "aliases", "runs", "published", title=name)
     for body in bodies:
         metrics = "\n".join(f"{metric} {value:.4g}" for metric, value in body["metrics"].items())
         form = body["form"] + (f"\n[dim]{body['why_native']}[/]" if body["why_native"] else "")
         table.add_row(
             str(body["version"]), body["format"], form, f"{body['size'] / 1e6:.2f} MB", metrics or "-",
-            ", ".join(body["aliases"]) or "-", f"{body['created_at'][:16]}\n{body['created_by']}",
+            ", ".join(body["aliases"]) or "-", serving_line(body["serving"]),
+            f"{body['created_at'][:16]}\n{body['created_by']}",
         )  # fmt: skip
     console.print(table)
 
@@ -137,7 +154,11 @@ def promote(
     from ai_platform.training.person import person
 
     targets = tuple(_target(given) for given in versions)
-    _show_alias(name, publishing.promote(settings_for(data_dir), name, alias, targets, by=person()), as_json=as_json)
+    settings = settings_for(data_dir)
+    with steps(console, quiet=as_json) as on_step:
+        moved, waited = publishing.promote(settings, name, alias, targets, by=person(), on_step=on_step)
+    _show_alias(name, moved, as_json=as_json)
+    end_unless_it_answers(console, waited, settings)
 
 
 @models.command()
@@ -152,7 +173,25 @@ def rollback(
     from ai_platform.models import publishing
     from ai_platform.training.person import person
 
-    _show_alias(name, publishing.roll_back(settings_for(data_dir), name, alias, by=person()), as_json=as_json)
+    settings = settings_for(data_dir)
+    with steps(console, quiet=as_json) as on_step:
+        moved, waited = publishing.roll_back(settings, name, alias, by=person(), on_step=on_step)
+    _show_alias(name, moved, as_json=as_json)
+    end_unless_it_answers(console, waited, settings)
+
+
+@models.command()
+def unalias(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    alias: Annotated[str, typer.Argument(help="The alias.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Remove an alias; the versions stay."""
+    from ai_platform.models import publishing
+    from ai_platform.training.person import person
+
+    publishing.remove_alias(settings_for(data_dir), name, alias, by=person())
+    console.print(f"removed: alias {alias} of {name}; its versions stay")
 
 
 @models.command()
@@ -188,13 +227,19 @@ def download(
 def delete(
     name: Annotated[str, typer.Argument(help="The model's name.")],
     version: Annotated[int, typer.Argument(help="The version's number.")],
+    *,
+    with_aliases: Annotated[
+        bool, typer.Option("--with-aliases", help="Remove the aliases too that name this version and no other.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Delete a version that no alias names and no unfinished job needs."""
     from ai_platform.models import publishing
     from ai_platform.training.person import person
 
-    publishing.delete(settings_for(data_dir), name, version, by=person())
+    removed = publishing.delete(settings_for(data_dir), name, version, by=person(), with_aliases=with_aliases)
+    for alias in removed:
+        console.print(f"removed: alias {alias} of {name}")
     console.print(f"deleted: {name} version {version}; its number is not given out again")
 
 
@@ -208,6 +253,7 @@ def _described(
     metrics: list[str],
     enforce_ranges: bool,
     extra: Extra | None,
+    timeout: float | None,
 ) -> Any:
     """The signed manifest that stands beside the file, or what the options say of it."""
     from ai_platform.models.manifest import Draft, decode
@@ -215,7 +261,7 @@ def _described(
     from ai_platform.training.model_file import ModelFile
 
     files = ModelFile.beside(file)
-    if files.complete and not (sample or classes or form or metrics or enforce_ranges or extra):
+    if files.complete and not (sample or classes or form or metrics or enforce_ranges or timeout or extra):
         signed = files.signed()
         described = decode(signed.manifest).model
         if described == name:
@@ -235,6 +281,7 @@ def _described(
         enforce_ranges=enforce_ranges,
         others=None if found is None else found.others,
         extra=extra or "refuse",
+        hard_limit_seconds=timeout,
     )
 
 
@@ -265,23 +312,25 @@ def _target(given: str) -> Any:
 
 
 def _version(settings: Settings, name: str, version: int) -> dict[str, Any]:
-    from ai_platform.models import aliases, registry
+    from ai_platform.models import aliases, registry, serving
     from ai_platform.models.describing import version_body
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "models") as connection:
         found = registry.find(connection, name, version)
-        return version_body(found, aliases.of_model(connection, name), whole=True)
+        served = serving.of_model(connection, name)
+        return version_body(found, aliases.of_model(connection, name), served, whole=True)
 
 
 def _versions(settings: Settings, name: str) -> list[dict[str, Any]]:
-    from ai_platform.models import aliases, registry
+    from ai_platform.models import aliases, registry, serving
     from ai_platform.models.describing import version_body
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "models") as connection:
         known = aliases.of_model(connection, name)
-        return [version_body(version, known) for version in registry.versions(connection, name)]
+        served = serving.of_model(connection, name)
+        return [version_body(version, known, served) for version in registry.versions(connection, name)]
 
 
 def _show_version(body: dict[str, Any], *, as_json: bool) -> None:
@@ -295,6 +344,7 @@ def _show_version(body: dict[str, Any], *, as_json: bool) -> None:
         "format": body["format"],
         "served": body["form"] + (f": {body['why_native']}" if body["why_native"] else ""),
         "aliases": ", ".join(body["aliases"]) or "none",
+        "runs": serving_line(body["serving"]),
         "classes": ", ".join(body["classes"] or []) or "none: it is a regressor",
         "size": f"{body['size'] / 1e6:.2f} MB, sha256 {body['sha256'][:16]}…",
         "signed": "yes" if body["signed"] else "no: a format of plain data",

@@ -8,6 +8,7 @@ import msgspec
 from ai_platform.models.aliases import Alias, Target
 from ai_platform.models.manifest import decode
 from ai_platform.models.registry import ModelRecord, Version
+from ai_platform.models.serving import Served
 
 
 def model_body(record: ModelRecord, aliases: Iterable[Alias]) -> dict[str, Any]:
@@ -32,12 +33,15 @@ def alias_body(alias: Alias) -> dict[str, Any]:
     }
 
 
-def version_body(version: Version, aliases: Iterable[Alias], *, whole: bool = False) -> dict[str, Any]:
+def version_body(
+    version: Version, aliases: Iterable[Alias], served: Iterable[Served] = (), *, whole: bool = False
+) -> dict[str, Any]:
     """A version: what it is, which aliases name it, in which form it is served and why.
 
     Args:
         version: the version.
         aliases: its model's aliases.
+        served: what the processes that run say of its model's versions.
         whole: whether the signature, the libraries and the signed manifest come too.
     """
     manifest = decode(version.manifest)
@@ -55,6 +59,7 @@ def version_body(version: Version, aliases: Iterable[Alias], *, whole: bool = Fa
             for alias in aliases
             if alias.model == version.model and version.version in {target.version for target in alias.targets}
         ],
+        "serving": serving_body(one for one in served if one.version == version.version),
         "created_at": version.created_at.isoformat(),
         "created_by": version.created_by,
     }
@@ -71,6 +76,24 @@ def version_body(version: Version, aliases: Iterable[Alias], *, whole: bool = Fa
             "manifest_signature": version.manifest_signature.decode(),
         }
     return body
+
+
+def serving_body(served: Iterable[Served]) -> dict[str, Any]:
+    """How one version does in the processes that run now.
+
+    Args:
+        served: what each of them says of it.
+    """
+    known = list(served)
+    troubled = [one for one in known if one.state == "failed" or one.failed_calls]
+    return {
+        "loaded": sum(one.state == "loaded" for one in known),
+        "loading": sum(one.state == "loading" for one in known),
+        "failed": sum(one.state == "failed" for one in known),
+        "failed_calls": sum(one.failed_calls for one in known),
+        "why": next((one.why for one in sorted(troubled, key=lambda one: one.state != "failed") if one.why), None),
+        "next_try_at": min((one.next_try_at.isoformat() for one in troubled if one.next_try_at), default=None),
+    }
 
 
 def _targets(targets: tuple[Target, ...]) -> list[dict[str, int]]:

@@ -10,6 +10,8 @@ from ai_platform.runtimes.signature import Feature, Signature
 
 # Rows of a sample that a draft carries; more show nothing new of a model.
 MOST_SAMPLE_ROWS = 200
+# The longest time limit that a version may have, in seconds: a day.
+MOST_LIMIT_SECONDS = 86_400.0
 
 
 class Golden(msgspec.Struct, frozen=True):

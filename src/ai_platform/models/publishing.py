@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import msgspec
 
 from ai_platform.errors import ArtifactRefused, PlatformError, StorageUnavailable
-from ai_platform.models import aliases, registry
+from ai_platform.models import aliases, registry, serving
 from ai_platform.models.aliases import PRODUCTION, Alias, Target
 from ai_platform.models.announcements import announce
 from ai_platform.models.manifest import Draft, Manifest, encode
 from ai_platform.models.proving import Proof, ProofReport, Signed, prove
+from ai_platform.models.serving import Waited
 from ai_platform.models.signing import Signer
 from ai_platform.settings import Settings
 from ai_platform.storage import audit, postgres
@@ -30,12 +32,18 @@ class Published:
         version: its number.
         report: what proving found.
         aliases: the aliases that name it now.
+        waited: what became of waiting until it answers; None when no alias names it, or nothing was waited for.
     """
 
     manifest: Manifest
     version: int
     report: ProofReport
     aliases: tuple[str, ...]
+    waited: Waited | None = None
+
+
+def _silent(_step: str) -> None:
+    """Nobody watches."""
 
 
 def publish(
@@ -46,6 +54,7 @@ def publish(
     by: str,
     signer: Signer | None = None,
     alias: str | None = None,
+    on_step: Callable[[str], None] = _silent,
 ) -> Published:
     """Publish a file as the next version of its model.
 
@@ -56,6 +65,11 @@ def publish(
         by: who publishes.
         signer: holder of the private key; without one, only formats of plain data can be published from a draft.
         alias: what shall name the new version; without one, `production` does if nothing is production yet.
+        on_step: told what is begun, in a few words.
+
+    Returns:
+        What was published. Where an alias names it, every API process that runs answers with it then, unless `waited`
+        says otherwise.
 
     Raises:
         ArtifactRefused: the file is not what it should be; its sentence says why, and the audit log has it.
@@ -63,20 +77,34 @@ def publish(
         StorageUnavailable: PostgreSQL is away; nothing was published.
     """
     with tempfile.TemporaryDirectory(prefix="aip-publish-") as folder:
+        on_step(f"trying {artifact.name} in a process of its own")
         try:
             proof = prove(artifact, described, settings, vouched=signer is not None, workdir=Path(folder))
         except ArtifactRefused as error:
             _record_refusal(settings, by, _model_of(described), error)
             raise
         manifest, signature = _signed(described, proof, signer)
+        on_step("recording it")
         with postgres.connect(settings, "publish") as connection:
             version, named = _record(connection, artifact, manifest, signature, proof, by=by, alias=alias)
     announce(settings, proof.manifest.model)
-    return Published(proof.manifest, version, proof.report, named)
+    waited = _await_answers(settings, proof.manifest.model, [version], on_step) if named else None
+    return Published(proof.manifest, version, proof.report, named, waited)
 
 
-def promote(settings: Settings, model: str, alias: str, targets: tuple[Target, ...], *, by: str) -> Alias:
-    """Let an alias name other versions; every process serves them within two seconds.
+def promote(
+    settings: Settings,
+    model: str,
+    alias: str,
+    targets: tuple[Target, ...],
+    *,
+    by: str,
+    on_step: Callable[[str], None] = _silent,
+) -> tuple[Alias, Waited | None]:
+    """Let an alias name other versions, and wait until every API process that runs serves them.
+
+    Returns:
+        The alias, and what became of waiting; None when nothing was waited for.
 
     Raises:
         InvalidParameter: alias or targets are not of their form.
@@ -87,11 +115,13 @@ def promote(settings: Settings, model: str, alias: str, targets: tuple[Target, .
     with _recorded(settings, by, "alias.point", f"{model}/{alias}", targets=shown) as connection:
         moved = aliases.point(connection, model, alias, targets, by=by)
     announce(settings, model)
-    return moved
+    return moved, _await_answers(settings, model, [target.version for target in targets], on_step)
 
 
-def roll_back(settings: Settings, model: str, alias: str = PRODUCTION, *, by: str) -> Alias:
-    """Let an alias name again what it named before its last change.
+def roll_back(
+    settings: Settings, model: str, alias: str = PRODUCTION, *, by: str, on_step: Callable[[str], None] = _silent
+) -> tuple[Alias, Waited | None]:
+    """Let an alias name again what it named before its last change; as `promote`.
 
     Raises:
         ModelNotFound: there is no such alias, or nothing to go back to.
@@ -100,7 +130,7 @@ def roll_back(settings: Settings, model: str, alias: str = PRODUCTION, *, by: st
     with _recorded(settings, by, "alias.roll_back", f"{model}/{alias}") as connection:
         moved = aliases.roll_back(connection, model, alias, by=by)
     announce(settings, model)
-    return moved
+    return moved, _await_answers(settings, model, [target.version for target in moved.targets], on_step)
 
 
 def remove_alias(settings: Settings, model: str, alias: str, *, by: str) -> None:
@@ -115,16 +145,47 @@ def remove_alias(settings: Settings, model: str, alias: str, *, by: str) -> None
     announce(settings, model)
 
 
-def delete(settings: Settings, model: str, version: int, *, by: str) -> None:
+def delete(settings: Settings, model: str, version: int, *, by: str, with_aliases: bool = False) -> tuple[str, ...]:
     """Delete a version.
+
+    Args:
+        settings: the platform's settings.
+        model: the model's name.
+        version: its number.
+        by: who deletes it.
+        with_aliases: whether the aliases that name it, and no other version, are removed too.
+
+    Returns:
+        The aliases that were removed.
 
     Raises:
         ModelNotFound: there is no such version.
         VersionInUse: an alias names it, or a job that has not ended is pinned to it.
         StorageUnavailable: PostgreSQL is away.
     """
+    removed: list[str] = []
     with _recorded(settings, by, "model.delete", f"{model}/{version}") as connection:
+        for alias in aliases.of_model(connection, model) if with_aliases else ():
+            if [target.version for target in alias.targets] == [version]:
+                aliases.remove(connection, model, alias.name)
+                removed.append(alias.name)
+                audit.record(connection, actor=by, action="alias.remove", subject=f"{model}/{alias.name}")
         registry.delete(connection, model, version, by=by)
+    if removed:
+        announce(settings, model)
+    return tuple(removed)
+
+
+def _await_answers(
+    settings: Settings, model: str, versions: list[int], on_step: Callable[[str], None]
+) -> Waited | None:
+    """Wait until every API process that runs serves these versions; what was recorded stands in any case."""
+    if not settings.models.answer_seconds:
+        return None
+    on_step("waiting until it answers")
+    with contextlib.suppress(StorageUnavailable), postgres.connect(settings, "models") as connection:
+        return serving.wait(connection, model, versions, settings.models.answer_seconds)
+    return None
 
 
 def _signed(described: Signed | Draft, proof: Proof, signer: Signer | None) -> tuple[bytes, bytes]:

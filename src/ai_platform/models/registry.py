@@ -208,7 +208,10 @@ def delete(connection: BoundedConnection, model: str, version: int, *, by: str) 
             "SELECT alias FROM alias_targets WHERE model = %(model)s AND version = %(version)s LIMIT 1", named
         ).fetchone()
         if alias is not None:
-            raise VersionInUse(f"alias {alias['alias']!r} names version {version}; point it elsewhere first")
+            raise VersionInUse(
+                f"alias {alias['alias']!r} names version {version}; point it elsewhere first, or remove it"
+                f" (`ai-platform models unalias {model} {alias['alias']}`, or delete with --with-aliases)"
+            )
         job = connection.execute(
             "SELECT 1 FROM jobs WHERE model = %(model)s AND version = %(version)s AND state IN ('queued', 'running')"
             " LIMIT 1",

@@ -119,6 +119,15 @@ class ModelDirectory:
         """The versions that aliases name, as they were seen last."""
         return sorted({(alias.model, target.version) for alias in self._aliases for target in alias.targets})
 
+    def require_looked(self) -> None:
+        """Refuse while nothing is known of the aliases.
+
+        Raises:
+            ModelNotReady: PostgreSQL has not been read yet.
+        """
+        if not self._looked:
+            raise ModelNotReady("the models' aliases have not been read yet")
+
     def current(self, name: str, alias: str = PRODUCTION, caller: bytes | None = None) -> PreparedModel:
         """The version that answers for an alias, from memory.
 
