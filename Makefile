@@ -86,6 +86,10 @@ audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), p
 	@$(BIN)/bandit -q -r src deploy requirements train_and_save_model.py test_api.py --severity-level high
 	@$(BIN)/python requirements/audit.py
 
+.PHONY: http-differential
+http-differential: $(VENV)/.dev ## thousands of connections read by the API, h11 and nginx, each difference explained (a minute; needs nginx)
+	@HTTP_CASES=all exec $(BIN)/pytest -s tests/protocol/test_differential.py $(ARGS)
+
 EXAMPLES ?= 200
 fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation of the API, thousands for each parser
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q -o python_files=story.py tests/fuzz $(ARGS)

@@ -53,7 +53,3 @@ def _check_media_type(media_type: bytes) -> None:
     charset = parameters.strip().removeprefix("charset=").strip('"')
     if name.strip() != "application/json" or charset not in {"", "utf-8"}:
         raise UnsupportedMediaType("the body must be sent as Content-Type: application/json")
-
-
-def _too_large(limit: int) -> str:
-    return f"the body may have {limit} bytes (AI_PLATFORM_LIMITS__BODY_BYTES); split it over several requests"
