@@ -31,23 +31,23 @@ compose-test: $(VENV)/.dev ## the stack in containers: up, scaled, killed, resta
 
 .PHONY: bench
 bench: $(VENV)/.dev ## synchronous prediction measured (options: ARGS="--only throughput,overload --rounds 5 --seconds 4 --quick")
-	@$(BIN)/python -m benchmarks.bench $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: bench-jobs
 bench-jobs: $(VENV)/.dev ## durable jobs beside the stock design, five rounds (about 15 minutes; writes docs/benchmarks/jobs.md)
-	@$(BIN)/python benchmarks/jobs.py $(ARGS)
+	@$(BIN)/python benchmarks/scenarios/jobs.py $(ARGS)
 
 .PHONY: bench-model-memory
 bench-model-memory: $(VENV)/.dev ## memory of proving and loading models of 200 MB (two minutes; writes docs/benchmarks/model-memory.md)
-	@$(BIN)/python benchmarks/model_memory.py
+	@$(BIN)/python benchmarks/scenarios/model_memory.py
 
 .PHONY: bench-job-cost
 bench-job-cost: $(VENV)/.dev ## what a job costs, part by part (a minute; writes docs/benchmarks/job-cost.md)
-	@$(BIN)/python benchmarks/job_cost.py
+	@$(BIN)/python benchmarks/scenarios/job_cost.py
 
 .PHONY: bench-auth limits
 bench-auth: $(VENV)/.dev ## what authentication costs a prediction (2 minutes; writes docs/benchmarks/auth.md)
-	@$(BIN)/python benchmarks/auth.py $(ARGS)
+	@$(BIN)/python benchmarks/scenarios/auth.py $(ARGS)
 
 limits: $(VENV)/.dev ## ten times a rate limit for 30 s, to one process and to two
 	@LIMIT_SECONDS=30 exec $(BIN)/pytest -s tests/access/test_limits.py -k ten_times $(ARGS)
@@ -72,14 +72,14 @@ live-change: $(VENV)/.dev ## promote and roll back 50 times under 32 connections
 	@LIVE_CHANGES=50 LIVE_REQUESTS=20000 exec $(BIN)/pytest -s -o python_files=story.py tests/promotion $(ARGS)
 
 bench-memory: $(VENV)/.dev ## memory of an API process with 20 models (2 minutes; writes docs/benchmarks/api-memory.md)
-	@$(BIN)/python benchmarks/model_memory_api.py
+	@$(BIN)/python benchmarks/scenarios/api_memory.py
 
 .PHONY: restarts bench-process-memory
 restarts: $(VENV)/.dev ## one of two API processes restarts ten times under load, all restart, one is killed, all end
 	@PROCESS_RESTARTS=10 exec $(BIN)/pytest -s -o python_files=story.py tests/processes $(ARGS)
 
 bench-process-memory: $(VENV)/.dev ## memory of several API processes (a minute; writes docs/benchmarks/process-memory.md)
-	@$(BIN)/python benchmarks/process_memory.py
+	@$(BIN)/python benchmarks/scenarios/process_memory.py
 
 .PHONY: audit fuzz
 audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), pip-audit on every locked package

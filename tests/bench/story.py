@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(place: Path, *options: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench", "--results", str(place), "--report", str(place), *options],
+        [sys.executable, "-m", "benchmarks", "--results", str(place), "--report", str(place), *options],
         cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

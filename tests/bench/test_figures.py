@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from benchmarks.bench.figures import percentile, ratios, spread
-from benchmarks.bench.report.targets import halves, peak_of, verdicts
-from benchmarks.bench.scenarios.overload import recovery_seconds
+from benchmarks.harness.figures import percentile, ratios, spread
+from benchmarks.report.targets import halves, peak_of, verdicts
+from benchmarks.scenarios.overload import recovery_seconds
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:

@@ -5,8 +5,8 @@ import random
 from typing import Any
 
 import pytest
-from benchmarks.bench.load import closed_loop, open_loop
-from benchmarks.bench.load.plan import NUMBERED, Call, Phase, Plan, Requests, arrivals
+from benchmarks.load import closed_loop, open_loop
+from benchmarks.load.plan import NUMBERED, Call, Phase, Plan, Requests, arrivals
 
 from bench.closing_server import answer, closing_server, server_of
 from harness import free_port

@@ -1,0 +1,1 @@
+"""What every scenario uses: cores, servers, models, figures, results."""
