@@ -29,26 +29,41 @@ image: ## build the container image
 compose-test: $(VENV)/.dev ## the stack in containers: up, scaled, killed, restarted, down (needs a Docker Engine; 4 minutes)
 	@exec $(BIN)/pytest -x -rA -o python_files=story.py tests/compose $(ARGS)
 
-.PHONY: bench
-bench: $(VENV)/.dev ## synchronous prediction measured (options: ARGS="--only throughput,overload --rounds 5 --seconds 4 --quick")
-	@$(BIN)/python -m benchmarks $(ARGS)
+BENCH = $(BIN)/python -m benchmarks
 
-.PHONY: bench-jobs
-bench-jobs: $(VENV)/.dev ## durable jobs beside the stock design, five rounds (about 15 minutes; writes docs/benchmarks/jobs.md)
-	@$(BIN)/python benchmarks/scenarios/jobs.py $(ARGS)
+.PHONY: bench bench-pages bench-profile bench-jobs bench-job-cost bench-auth bench-gateway
+bench: $(VENV)/.dev ## synchronous prediction measured (needs wrk; some parts: NAMES="throughput overload"; ARGS="--rounds 5 --seconds 4 --quick")
+	@$(BENCH) $(or $(NAMES),synchronous) $(ARGS)
 
-.PHONY: bench-model-memory
-bench-model-memory: $(VENV)/.dev ## memory of proving and loading models of 200 MB (two minutes; writes docs/benchmarks/model-memory.md)
-	@$(BIN)/python benchmarks/scenarios/model_memory.py
+bench-profile: $(VENV)/.dev ## what each part of a prediction costs (a minute)
+	@$(BENCH) profile $(ARGS)
 
-.PHONY: bench-job-cost
-bench-job-cost: $(VENV)/.dev ## what a job costs, part by part (a minute; writes docs/benchmarks/job-cost.md)
-	@$(BIN)/python benchmarks/scenarios/job_cost.py
+bench-jobs: $(VENV)/.dev ## durable jobs beside the stock design, five rounds (needs wrk; about 15 minutes)
+	@$(BENCH) jobs $(ARGS)
 
-.PHONY: bench-auth limits
-bench-auth: $(VENV)/.dev ## what authentication costs a prediction (2 minutes; writes docs/benchmarks/auth.md)
-	@$(BIN)/python benchmarks/scenarios/auth.py $(ARGS)
+bench-job-cost: $(VENV)/.dev ## what a job costs, part by part (a minute)
+	@$(BENCH) job-cost $(ARGS)
 
+bench-auth: $(VENV)/.dev ## what authentication costs a prediction (needs wrk; 2 minutes)
+	@$(BENCH) auth $(ARGS)
+
+bench-gateway: $(VENV)/.dev ## what the gateway costs, after `docker compose up -d --build --wait` (needs wrk; 2 minutes)
+	@$(BENCH) gateway $(ARGS)
+
+.PHONY: bench-memory bench-process-memory bench-model-memory
+bench-memory: $(VENV)/.dev ## memory of an API process with 20 models (2 minutes)
+	@$(BENCH) api-memory $(ARGS)
+
+bench-process-memory: $(VENV)/.dev ## memory of several API processes (a minute)
+	@$(BENCH) process-memory $(ARGS)
+
+bench-model-memory: $(VENV)/.dev ## memory of validating and loading models of 200 MB (two minutes)
+	@$(BENCH) model-memory $(ARGS)
+
+bench-pages: $(VENV)/.dev ## write docs/benchmarks anew from the figures in its data; nothing is measured
+	@$(BENCH) pages $(ARGS)
+
+.PHONY: limits
 limits: $(VENV)/.dev ## ten times a rate limit for 30 s, to one process and to two
 	@LIMIT_SECONDS=30 exec $(BIN)/pytest -s tests/access/test_limits.py -k ten_times $(ARGS)
 
@@ -67,19 +82,13 @@ chaos-points: $(VENV)/.dev ## each named crash point COUNT times (20), a zombie 
 chaos-long: $(VENV)/.dev ## recovery at default settings: 50 kills of a worker, 10 wipes of Valkey
 	@CHAOS_REPORT=1 CHAOS_KILLS=50 CHAOS_WIPES=10 exec $(BIN)/pytest -s -m chaos tests/chaos/test_recovery.py $(ARGS)
 
-.PHONY: live-change bench-memory
+.PHONY: live-change
 live-change: $(VENV)/.dev ## promote and roll back 50 times under 32 connections and 20,000 requests
 	@LIVE_CHANGES=50 LIVE_REQUESTS=20000 exec $(BIN)/pytest -s -o python_files=story.py tests/promotion $(ARGS)
 
-bench-memory: $(VENV)/.dev ## memory of an API process with 20 models (2 minutes; writes docs/benchmarks/api-memory.md)
-	@$(BIN)/python benchmarks/scenarios/api_memory.py
-
-.PHONY: restarts bench-process-memory
+.PHONY: restarts
 restarts: $(VENV)/.dev ## one of two API processes restarts ten times under load, all restart, one is killed, all end
 	@PROCESS_RESTARTS=10 exec $(BIN)/pytest -s -o python_files=story.py tests/processes $(ARGS)
-
-bench-process-memory: $(VENV)/.dev ## memory of several API processes (a minute; writes docs/benchmarks/process-memory.md)
-	@$(BIN)/python benchmarks/scenarios/process_memory.py
 
 .PHONY: audit fuzz
 audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), pip-audit on every locked package

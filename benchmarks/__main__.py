@@ -1,81 +1,86 @@
-"""Measure the chosen scenarios, keep their figures, and write the report from all figures that there are."""
+"""Measure scenarios, keep their figures as JSON, and write the pages from all figures that there are."""
 
 import argparse
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks import ROOT
-from benchmarks.harness import progress, results
+from benchmarks.harness import pages, results
 from benchmarks.harness.cores import LOAD, pinned
-from benchmarks.harness.results import Options
-from benchmarks.harness.site import site
-from benchmarks.report import page
-from benchmarks.scenarios import memory, overload, pieces, restart, slow_neighbour, throughput
+from benchmarks.harness.scenario import Bench, Scenario
+from benchmarks.harness.site import Site, site
+from benchmarks.load import wrk
+from benchmarks.scenarios import SCENARIOS
 
-SCENARIOS = {
-    "throughput": throughput, "slow_neighbour": slow_neighbour, "overload": overload, "memory": memory,
-    "restart": restart, "pieces": pieces,
-}  # fmt: skip
-REPORT = "report"
+PAGES = "pages"
 console = Console()
 
 
 def main() -> None:
-    """Measure and report."""
+    """Measure and write."""
     given = arguments()
-    chosen = [name for name in SCENARIOS if name in given.only]
-    if chosen:
-        measure(chosen, Options(given.rounds, given.seconds, given.minutes, given.quick), given.results)
-    console.print(f"written: {page.write(given.results, given.report)}")
+    chosen = [one for one in SCENARIOS if {one.name, one.page} & set(given.names)]
+    for name, group in groupby(sorted(chosen, key=lambda one: one.servers), key=lambda one: one.servers):
+        measure(name, list(group), given)
+    for page in pages.write(SCENARIOS, given.to / "data", given.to):
+        console.print(f"written: {page}", soft_wrap=True)
 
 
-def measure(chosen: list[str], options: Options, folder: Path) -> None:
-    """Run scenarios over one site, and keep what each found as soon as it has."""
-    names = {model for name in chosen for model in SCENARIOS[name].MODELS}
-    with tempfile.TemporaryDirectory(prefix="aip-bench-") as place, pinned(LOAD):
-        console.print(f"starting PostgreSQL and Valkey, publishing {', '.join(sorted(names))}")
-        with site(Path(place), names) as stage:
-            for name in chosen:
-                loaded = os.getloadavg()[0]
-                with progress.steps(console, name, SCENARIOS[name].steps(options)) as begins:
-                    figures = SCENARIOS[name].run(stage, options, begins)
-                results.write(folder, name, options, figures, loaded)
+def measure(servers: str, chosen: list[Scenario], given: argparse.Namespace) -> None:
+    """Run scenarios over the same servers, and keep what each found as soon as it has."""
+    with tempfile.TemporaryDirectory(prefix="aip-bench-") as place, pinned(LOAD), contextlib.ExitStack() as stack:
+        folder = Path(place)
+        running = stack.enter_context(started(servers, chosen, folder))
+        for one in chosen:
+            loaded = os.getloadavg()[0]
+            options = one.options(given.rounds, given.seconds, given.minutes, quick=given.quick)
+            with console.status(one.name) as status:
+                figures = one.run(Bench(options, folder, lambda what: status.update(what), running))
+            results.write(given.to / "data", one.name, options, figures, loaded)
+            console.print(f"measured: {one.name}")
+
+
+@contextlib.contextmanager
+def started(servers: str, chosen: list[Scenario], folder: Path) -> Iterator[Site | None]:
+    """What these scenarios need: nothing, or servers with all their models."""
+    if not servers:
+        yield None
+        return
+    names = {model for one in chosen for model in one.models}
+    console.print(f"starting PostgreSQL and Valkey, publishing {', '.join(sorted(names))}")
+    with site(folder, names, durable=servers == "durable") as running:
+        yield running
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    which = f"some of {', '.join(SCENARIOS)}; or `{REPORT}`, which writes the report anew and measures nothing"
-    parser.add_argument("--only", type=scenarios, default=list(SCENARIOS), help=which)
-    parser.add_argument("--rounds", type=int, help="of which medians are taken (5)")
-    parser.add_argument("--seconds", type=float, help="of each measurement (4)")
-    parser.add_argument("--minutes", type=float, default=memory.MINUTES, help="of the watch over memory (10)")
-    parser.add_argument("--quick", action="store_true", help="as short as can be: tries the machinery, tells nothing")
-    parser.add_argument("--results", type=Path, help="folder of the figures (build/bench; a temporary one if quick)")
-    parser.add_argument("--report", type=Path, help="folder of the report (docs/benchmarks; a temporary one if quick)")
-    given = parser.parse_args()
-    given.rounds = given.rounds or (1 if given.quick else 5)
-    given.seconds = given.seconds or (0.3 if given.quick else 4.0)
-    place = Path(tempfile.gettempdir()) / "ai-platform-bench" if given.quick else None
-    given.results = given.results or place or ROOT / "build" / "bench"
-    given.report = given.report or place or ROOT / "docs" / "benchmarks"
-    return given
-
-
-def scenarios(text: str) -> list[str]:
-    """The scenarios that a text names.
+    """What was asked for.
 
     Raises:
-        ArgumentTypeError: one is not known.
+        SystemExit: it cannot be done here.
     """
-    names = [name for name in text.split(",") if name]
-    strange = [name for name in names if name not in {*SCENARIOS, REPORT}]
-    if strange:
-        raise argparse.ArgumentTypeError(f"no such scenario: {', '.join(strange)}")
-    return names
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    known = [*dict.fromkeys(name for one in SCENARIOS for name in (one.page, one.name)), PAGES]
+    parser.add_argument("names", nargs="+", choices=known, metavar="NAME", help=f"some of {', '.join(known)}; "
+                        f"`{PAGES}` writes all pages anew and measures nothing")  # fmt: skip
+    parser.add_argument("--rounds", type=int, help="of which medians are taken (most often 5)")
+    parser.add_argument("--seconds", type=float, help="of each measurement (most often 4)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the watch over memory (10)")
+    parser.add_argument("--quick", action="store_true", help="as short as can be: tries the machinery, tells nothing")
+    parser.add_argument("--to", type=Path, help="folder of the pages, with the figures in `data` (docs/benchmarks; a "
+                        "temporary one if quick)")  # fmt: skip
+    given = parser.parse_args()
+    if given.to is None:
+        given.to = Path(tempfile.mkdtemp(prefix="aip-bench-")) if given.quick else ROOT / "docs" / "benchmarks"
+    closed = [one.name for one in SCENARIOS if one.wrk and {one.name, one.page} & set(given.names)]
+    if closed and not given.quick and not wrk.is_installed():
+        raise SystemExit(wrk.HOW_TO_INSTALL)
+    return given
 
 
 if __name__ == "__main__":

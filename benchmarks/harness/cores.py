@@ -22,9 +22,9 @@ def pinned(cores: frozenset[int]) -> Iterator[None]:
 
 
 def placement(server: frozenset[int]) -> str:
-    """For the report."""
+    """For the pages, as a sentence without its full stop."""
     if len(ALL) == 1:
-        return "server and load share the machine's one core, which favours neither and lowers every figure"
+        return "Server and load share the machine's one core, which favours neither and lowers every figure"
     if server == SERVER:
-        return f"server on core {min(server)}, load, PostgreSQL and Valkey on core {min(LOAD)}"
-    return f"server on cores {', '.join(map(str, sorted(server)))}; load, PostgreSQL and Valkey on core {min(LOAD)} too"
+        return f"Server on core {min(server)}, load, PostgreSQL and Valkey on core {min(LOAD)}"
+    return f"Server on cores {', '.join(map(str, sorted(server)))}; load, PostgreSQL and Valkey on core {min(LOAD)} too"

@@ -1,8 +1,11 @@
-"""The arithmetic of the figures: percentiles by rank, medians of rounds with their spread, ratios by round."""
+"""The arithmetic of the figures, and how they are written: percentiles by rank, medians of rounds with their spread."""
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Spread = dict[str, float]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -15,11 +18,66 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, lowest and highest."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Median, lowest and highest of what there is, to four digits behind the point; None of nothing."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return None
+    found = {"median": statistics.median(present), "low": min(present), "high": max(present)}
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def spreads(rounds: Sequence[dict[str, Any]], *names: str) -> dict[str, Spread | None]:
+    """The spread over the rounds of each figure that is named."""
+    return {name: spread([each.get(name) for each in rounds]) for name in names}
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Round by round, so that what disturbed one round disturbs both sides of its ratio."""
     return [one / other if other else math.inf for one, other in zip(ours, theirs, strict=True)]
+
+
+def total(failures: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Counts by name, added."""
+    found: dict[str, int] = {}
+    for each in failures:
+        for name, count in each.items():
+            found[name] = found.get(name, 0) + count
+    return found
+
+
+def shown(value: Any, unit: str = "") -> str:
+    """A figure for a page: a number, a spread (`median (low to high)`), or nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return f"{shown(value['median'])}{unit} ({shown(value['low'])} to {shown(value['high'])})"
+    if isinstance(value, int):
+        return f"{value:,}{unit}"
+    return f"{value:,.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}{unit}"
+
+
+def whole(value: Spread) -> str:
+    """A spread of whole numbers."""
+    return f"{value['median']:,.0f} ({value['low']:,.0f} to {value['high']:,.0f})"
+
+
+def failed(failures: dict[str, int]) -> str:
+    """A sentence."""
+    if not failures:
+        return "No request failed."
+    return "Requests failed: " + ", ".join(f"{name} {count:,}" for name, count in sorted(failures.items())) + "."
+
+
+def table(heads: str, rows: Iterable[Sequence[Any]], words: Sequence[int] = (0,)) -> str:
+    """A table of Markdown and an empty line.
+
+    Args:
+        heads: with ` | ` between them.
+        rows: of texts, numbers and spreads.
+        words: which columns stand to the left.
+    """
+    names = heads.split(" | ")
+    aligned = ["---" if number in words else "---:" for number in range(len(names))]
+    texts = [[cell if isinstance(cell, str) else shown(cell) for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [names, aligned, *texts]) + "\n"

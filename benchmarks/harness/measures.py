@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 
 
-def family(pid: int) -> list[psutil.Process]:
+def process_tree(pid: int) -> list[psutil.Process]:
     """A process and everything that it has started."""
     head = psutil.Process(pid)
     return [head, *head.children(recursive=True)]
@@ -14,7 +14,7 @@ def family(pid: int) -> list[psutil.Process]:
 def cpu_seconds(pid: int) -> float:
     """Processor time of a process and its living children, in seconds, to 10 ms."""
     total = 0.0
-    for process in family(pid):
+    for process in process_tree(pid):
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
@@ -23,19 +23,24 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-def pss_mb(pid: int) -> float:
-    """Proportional set size of a process and its children, in MB of 10^6 bytes.
+def pss_mb_each(pid: int) -> list[float]:
+    """Proportional set size of a process and of each of its children, in MB of 10^6 bytes.
 
     Raises:
         RuntimeError: the kernel does not tell it.
     """
-    total = 0
-    for process in family(pid):
+    found = []
+    for process in process_tree(pid):
         try:
             text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-    if not total:
+        found.append(sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024 / 1e6)
+    if not sum(found):
         raise RuntimeError("the kernel does not tell PSS")
-    return total * 1024 / 1e6
+    return found
+
+
+def pss_mb(pid: int) -> float:
+    """Of all of them together."""
+    return sum(pss_mb_each(pid))

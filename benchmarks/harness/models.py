@@ -139,6 +139,12 @@ def boosting() -> Model:
     return Model("boosting", what, frame.head(300).to_numpy().tolist(), estimator, frame.head(300))
 
 
+def mixed_columns(numbers: list[str], texts: list[str]) -> Any:
+    """The first step of a pipeline of numbers with gaps and texts."""
+    filled = make_pipeline(SimpleImputer(), StandardScaler())
+    return make_column_transformer((filled, numbers), (OneHotEncoder(handle_unknown="ignore"), texts))
+
+
 def pipeline() -> Model:
     frame, target = _made()
     random = np.random.default_rng(7)
@@ -146,10 +152,7 @@ def pipeline() -> Model:
         plan=random.choice(["basic", "plus", "family"], ROWS), country=random.choice(["NO", "SE", "DK", "IS"], ROWS)
     )
     mixed.loc[::13, "x1"] = np.nan
-    filled = make_pipeline(SimpleImputer(), StandardScaler())
-    columns = make_column_transformer(
-        (filled, ["x0", "x1", "x2", "x3"]), (OneHotEncoder(handle_unknown="ignore"), ["plan", "country"])
-    )
+    columns = mixed_columns(["x0", "x1", "x2", "x3"], ["plan", "country"])
     estimator = make_pipeline(columns, LogisticRegression(max_iter=500)).fit(mixed, target)
     sample = mixed.head(300)
     rows = sample.astype(object).where(sample.notna(), None).to_numpy().tolist()

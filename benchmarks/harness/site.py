@@ -1,4 +1,4 @@
-"""What is measured, as processes: the platform as shipped, and the references on uvicorn."""
+"""What is measured, as processes: the platform as shipped, and other designs on uvicorn."""
 
 import contextlib
 import json
@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 
 from ai_platform import settings as configuration
 from ai_platform.access import keys
 from ai_platform.access.terms import Terms
-from ai_platform.local.servers import running_servers
+from ai_platform.local.servers import Servers, running_servers
 from ai_platform.models.signing import signer
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
@@ -42,12 +44,30 @@ class Server:
     pid: int
     port: int
 
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def serving(self) -> list[psutil.Process]:
+        """The processes that answer, oldest first: those children of the first one that listen too."""
+        children = psutil.Process(self.pid).children()
+        return sorted((child for child in children if self._listens(child)), key=lambda child: child.create_time())
+
+    def _listens(self, child: psutil.Process) -> bool:
+        try:
+            found = child.net_connections("tcp")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+        return any(each.laddr.port == self.port and each.status == psutil.CONN_LISTEN for each in found)
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Everything but the API processes: servers, models, a key.
+    """Everything but the platform's own processes: servers, models, a key.
 
     Attributes:
+        servers: PostgreSQL and Valkey.
         settings: of the platform; authentication is on, everything else as shipped.
         key: with the scope `predict`.
         models: by name, published.
@@ -55,6 +75,7 @@ class Site:
         folder: for files of this run.
     """
 
+    servers: Servers
     settings: Settings
     key: str
     models: dict[str, Model]
@@ -62,65 +83,92 @@ class Site:
     folder: Path
 
     @contextlib.contextmanager
-    def api(self, cores: frozenset[int], processes: int = 1) -> Iterator[Server]:
-        """The API on these cores, once every model answers, from every process."""
-        settings = _with_processes(self.settings, processes)
+    def api(self, cores: frozenset[int] = ALL, processes: int = 1, **changes: Any) -> Iterator[Server]:
+        """The API on these cores, once every model answers, from every process; with these settings changed."""
+        api = self.settings.api.model_copy(update={"processes": processes})
+        settings = self.settings.model_copy(update={"api": api, **changes})
+        settings.data_dir.mkdir(exist_ok=True)
         with contextlib.ExitStack() as stack:
-            platform = Platform(settings, self.folder)
+            platform = Platform(settings, settings.data_dir)
             stack.callback(platform.stop)
             with pinned(cores):
                 part = platform.start("api")
             eventually(lambda: platform.answers("/health/ready"), START_SECONDS, "the API is ready")
+            server = Server(part.pid, platform.port)
             # Each asks over a connection of its own, so that every process is asked.
             asked = list(self.models.values()) * (1 if processes == 1 else EACH_PROCESS * processes)
-            eventually(lambda: all(self.ask(platform.url, model) for model in asked), READY_SECONDS, "models answer")
-            yield Server(part.pid, platform.port)
+            eventually(lambda: all(self.ask(server, model) for model in asked), READY_SECONDS, "models answer")
+            yield server
 
-    def ask(self, url: str, model: Model, rows: int = 1) -> bytes:
+    def ask(self, server: Server, model: Model, rows: int = 1) -> bytes:
         """One prediction; nothing if there was none."""
         answer = httpx.post(
-            url + model.path, content=model.body(rows), timeout=30,
+            server.url + model.path, content=model.body(rows), timeout=30,
             headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
         )  # fmt: skip
         return answer.content if answer.status_code == 200 else b""
 
+    def new_key(self, **limits: Any) -> str:
+        """A key with the scope `predict`."""
+        with postgres.connect(self.settings, "benchmark") as connection:
+            text, _ = keys.create(connection, Terms(owner="benchmark", scopes=["predict"], **limits), "benchmark", None)
+        return text
+
 
 @contextlib.contextmanager
-def site(folder: Path, names: Iterable[str]) -> Iterator[Site]:
-    """PostgreSQL and Valkey with these models published."""
-    with running_servers() as servers:
+def site(folder: Path, names: Iterable[str], *, durable: bool = False) -> Iterator[Site]:
+    """PostgreSQL, which commits synchronously if durable, and Valkey, with these models published."""
+    with running_servers(durable=durable) as servers:
         settings = configuration.load(
             auth="on", database_url=servers.postgres_url, redis_url=servers.redis_url, data_dir=folder
         )
+        # They stay where they are when a platform gets a data folder of its own.
+        trusted = settings.models.model_copy(update={"trusted_keys_dir": settings.trusted_keys_dir})
+        settings = settings.model_copy(update={"models": trusted})
         migrate(settings)
         models = {name: MODELS[name]() for name in MODELS if name in set(names)}
-        forms = _published(models, settings, folder)
-        with postgres.connect(settings, "benchmark") as connection:
-            key, _ = keys.create(connection, Terms(owner="benchmark", scopes=["predict"]), "benchmark", None)
-        yield Site(settings, key, models, forms, folder)
+        made = Site(servers, settings, "", models, _published(models, settings, folder), folder)
+        yield Site(servers, settings, made.new_key(), models, made.forms, folder)
 
 
 @contextlib.contextmanager
 def reference(
     name: str, cores: frozenset[int], answer: bytes, models: dict[str, Path], folder: Path
 ) -> Iterator[Server]:
-    """`bare`, `noop` or `naive` on uvicorn with uvloop and httptools, without an access log."""
+    """`bare`, `noop` or `naive` of `references.py`."""
     file = folder / f"{name}.answer"
     file.write_bytes(answer)
+    estimators = {model: str(path) for model, path in models.items()} if name == "naive" else {}
+    variables = {"BENCH_ANSWER": str(file), "BENCH_MODELS": json.dumps(estimators)}
+    with uvicorn(f"benchmarks.harness.references:{name}", cores, variables, folder / f"{name}.log") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def uvicorn(application: str, cores: frozenset[int], variables: dict[str, str], log: Path) -> Iterator[Server]:
+    """An application on uvicorn with uvloop and httptools, without an access log."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port),
+               "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]  # fmt: skip
+    with running(command, cores, variables, log) as process:
+        eventually(lambda: _listens(port), START_SECONDS, f"{application} answers")
+        yield Server(process.pid, port)
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], cores: frozenset[int], variables: dict[str, str], log: Path
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process on these cores, with a group of its own, which is killed at the end."""
     environment = {
         **os.environ,
-        "BENCH_ANSWER": str(file),
-        "BENCH_MODELS": json.dumps({model: str(path) for model, path in models.items()} if name == "naive" else {}),
+        **variables,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", f"benchmarks.harness.references:{name}", "--port", str(port),
-               "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]  # fmt: skip
-    with (folder / f"{name}.log").open("ab") as log, pinned(cores):
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    with log.open("ab") as output, pinned(cores):
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
     try:
-        eventually(lambda: _listens(port), START_SECONDS, f"the reference {name} answers")
-        yield Server(process.pid, port)
+        yield process
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
@@ -138,13 +186,5 @@ def _published(models: dict[str, Model], settings: Settings, folder: Path) -> di
     """In which form each serves; each is proved in a process of its own, so they are published side by side."""
     signer(settings.signing_key_file, settings.trusted_keys_dir)  # makes the keys, which two must not do at once
     with pinned(ALL), ThreadPoolExecutor(len(ALL)) as threads:
-        return dict(
-            zip(models, threads.map(lambda model: model.publish(settings, folder), models.values()), strict=True)
-        )
-
-
-def _with_processes(settings: Settings, processes: int) -> Settings:
-    """Several processes, where the platform has them."""
-    if processes == 1 or "processes" not in type(settings.api).model_fields:
-        return settings
-    return settings.model_copy(update={"api": settings.api.model_copy(update={"processes": processes})})
+        forms = threads.map(lambda model: model.publish(settings, folder), models.values())
+        return dict(zip(models, forms, strict=True))

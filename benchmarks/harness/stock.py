@@ -6,6 +6,7 @@ As the many templates have it: a Pydantic body, one task a request, scikit-learn
 
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,9 @@ def result(task_id: str) -> dict[str, Any]:
     """What the result backend says; PENDING also for an id that never was."""
     found = AsyncResult(task_id, app=celery)
     return {"status": found.status, "result": found.result if found.successful() else None}
+
+
+if __name__ == "__main__":  # publishes so many tasks, without an API between
+    with celery.producer_pool.acquire(block=True) as producer:
+        for _ in range(int(sys.argv[1])):
+            predict_task.apply_async(([5.1, 3.5, 1.4, 0.2],), producer=producer)

@@ -4,18 +4,12 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import struct
+import time
 from collections.abc import Callable
 
-_CLOCK_MONOTONIC, _NONBLOCK, _ABSOLUTE = 1, os.O_NONBLOCK, 1
+_ABSOLUTE = 1
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _Time(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
-class _Timer(ctypes.Structure):
-    _fields_ = (("interval", _Time), ("value", _Time))
 
 
 class Alarm:
@@ -23,25 +17,18 @@ class Alarm:
 
     Args:
         rings: what is called.
-
-    Raises:
-        OSError: the kernel has no such timer.
     """
 
     def __init__(self, rings: Callable[[], None]) -> None:
-        self._file = _libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK)
-        if self._file < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._file = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK))
         self._rings = rings
         asyncio.get_running_loop().add_reader(self._file, self._read)
 
     def at(self, when: float) -> None:
         """Ring then, or at once if that is past."""
-        # A time of zero would disarm it.
-        seconds, part = divmod(max(1, int(when * 1e9)), 1_000_000_000)
-        timer = _Timer(_Time(0, 0), _Time(seconds, part))
-        if _libc.timerfd_settime(self._file, _ABSOLUTE, ctypes.byref(timer), None):
-            raise OSError(ctypes.get_errno(), "timerfd_settime")
+        # struct itimerspec: interval and value, each seconds and nanoseconds; a value of zero would disarm it.
+        value = struct.pack("4l", 0, 0, *divmod(max(1, int(when * 1e9)), 1_000_000_000))
+        _checked(_libc.timerfd_settime(self._file, _ABSOLUTE, value, None))
 
     def close(self) -> None:
         """Ring no more."""
@@ -52,3 +39,9 @@ class Alarm:
         with contextlib.suppress(BlockingIOError):
             os.read(self._file, 8)
         self._rings()
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "timerfd")
+    return result

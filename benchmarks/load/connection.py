@@ -1,14 +1,12 @@
 """One kept HTTP/1.1 connection with at most one request under way."""
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import cast
 
 # In place of a status, where there is none.
 LOST, REFUSED, UNANSWERED = 0, -1, -2
 NAMES = {LOST: "lost", REFUSED: "refused", UNANSWERED: "unanswered"}
-_CODE = re.compile(rb'"code": ?"(\w+)"')
 
 
 class Connection(asyncio.Protocol):
@@ -19,7 +17,8 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         usable: whether another request can be sent over it.
-        code: of the problem that the last answer was, if it was one.
+        request: the last that was sent.
+        answer: the last that came, with its head; empty if none did.
     """
 
     def __init__(self, ended: Callable[["Connection", int], None]) -> None:
@@ -28,7 +27,7 @@ class Connection(asyncio.Protocol):
         self._awaited = False
         self._transport: asyncio.Transport
         self.usable = False
-        self.code = ""
+        self.request = self.answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -37,6 +36,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes) -> None:
         """Send one; the one before has ended."""
         self._awaited = True
+        self.request, self.answer = request, b""
         self._transport.write(request)
 
     def close(self) -> None:
@@ -56,9 +56,8 @@ class Connection(asyncio.Protocol):
         if b"\r\nconnection: close" in head:
             self.usable = False
             self._transport.close()
-        status = int(head[9:12])
-        self.code = _code(buffer) if status >= 400 else ""
-        self._ended(self, status)
+        self.answer = buffer
+        self._ended(self, int(head[9:12]))
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.usable = False
@@ -70,8 +69,3 @@ class Connection(asyncio.Protocol):
 def _length(head: bytes) -> int:
     _, named, rest = head.partition(b"\r\ncontent-length:")
     return int(rest.split(b"\r\n", 1)[0]) if named else 0
-
-
-def _code(answer: bytes) -> str:
-    found = _CODE.search(answer)
-    return found[1].decode() if found else ""

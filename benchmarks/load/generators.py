@@ -2,44 +2,42 @@
 
 import json
 import os
+import pickle
+import signal
 import subprocess
 import sys
-from dataclasses import asdict
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks import ROOT
 from benchmarks.load import wrk
-from benchmarks.load.plan import Plan
+from benchmarks.load.plan import Phase, Plan
 
 SPARE_SECONDS = 90.0
-
-
-def measure(plan: Plan) -> dict[str, Any]:
-    """A closed loop of one kind of request, by the real generator where it is installed."""
-    if _by_wrk(plan.seconds):
-        return wrk.run(plan)
-    return started("closed_loop", plan).seen()
-
-
-def generator(seconds: float) -> str:
-    """What `measure` uses for measurements of this length, for the report."""
-    if _by_wrk(seconds):
-        return "wrk"
-    why = "wrk measures whole seconds" if wrk.installed() else "wrk is not installed"
-    return f"the bundled asyncio generator ({why})"
-
-
-def _by_wrk(seconds: float) -> bool:
-    return wrk.installed() and seconds >= 1
+# What a quick run sends where wrk is not installed.
+STAND_IN_PER_SECOND = 100.0
+Seen = dict[str, Any]
 
 
 class Running:
     """A generator that runs."""
 
-    def __init__(self, process: "subprocess.Popen[str]", seconds: float) -> None:
-        self._process, self._seconds = process, seconds
+    def __init__(
+        self, command: list[str], given: bytes, seconds: float, read: Callable[[str], Seen], *, first: bool = False
+    ) -> None:
+        self._seconds, self._read = seconds, read
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, preexec_fn=_come_first if first else None
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(given)
+        self._process.stdin.close()
+        self._process.stdin = None
 
-    def seen(self) -> dict[str, Any]:
+    def seen(self) -> Seen:
         """Wait until it has ended, and read what it saw.
 
         Raises:
@@ -53,32 +51,55 @@ class Running:
             raise
         if self._process.returncode:
             raise RuntimeError(f"a load generator failed with status {self._process.returncode}")
-        found: dict[str, Any] = json.loads(output)
-        return found
+        return self._read(output.decode())
 
     def stop(self) -> None:
-        """End a closed loop early; what is under way is still answered."""
-        self._process.terminate()
+        """End it early."""
+        self._process.send_signal(signal.SIGINT)
 
 
-def started(kind: str, plan: Plan, *, first: bool = False) -> Running:
-    """Start `closed_loop` or `open_loop`.
+def open_loop(plan: Plan, *, first: bool = False) -> Running:
+    """Start the open loop; what it saw has a summary for each phase, in `phases`.
 
     Args:
-        kind: which.
         plan: what it does.
         first: whether it comes before others on its core, so that its own wait for it is not measured as the server's.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"benchmarks.load.{kind}"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-        preexec_fn=_come_first if first else None,
-    )  # fmt: skip
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(asdict(plan)))
-    process.stdin.close()
-    process.stdin = None
-    return Running(process, plan.seconds + sum(phase.seconds for phase in plan.phases))
+    command = [sys.executable, "-m", "benchmarks.load.open_loop"]
+    return Running(command, pickle.dumps(plan), sum(phase.seconds for phase in plan.phases), json.loads, first=first)
+
+
+def closed_loop(plan: Plan) -> Running:
+    """Start wrk; where it is not installed, which a quick run alone allows, an open loop stands in for it."""
+    if not wrk.is_installed():
+        rate = STAND_IN_PER_SECOND
+        seconds = plan.requests / rate if plan.requests else plan.seconds
+        stand_in = replace(plan, phases=[Phase(rate, seconds)])
+        command = [sys.executable, "-m", "benchmarks.load.open_loop"]
+        return Running(command, pickle.dumps(stand_in), seconds, lambda text: _first_phase(text))
+    with tempfile.NamedTemporaryFile("w", suffix=".lua", delete=False) as script:
+        script.write(wrk.script_of(plan))
+
+    def read(output: str) -> Seen:
+        Path(script.name).unlink()
+        return wrk.read(output, plan)
+
+    return Running(wrk.command(plan, script.name), b"", plan.seconds, read)
+
+
+def measured(plan: Plan) -> Seen:
+    """What a closed loop saw from its beginning to its end."""
+    return closed_loop(plan).seen()
+
+
+def name() -> str:
+    """Of the closed loop, for the pages."""
+    return "wrk" if wrk.is_installed() else f"an open loop of {STAND_IN_PER_SECOND:g} a second in the place of wrk"
+
+
+def _first_phase(text: str) -> Seen:
+    found: Seen = json.loads(text)["phases"][0]
+    return found
 
 
 def _come_first() -> None:

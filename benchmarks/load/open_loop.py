@@ -1,26 +1,29 @@
 """An open loop: requests come when the schedule says, whatever the server does.
 
-`python -m benchmarks.load.open_loop` reads a plan from its standard input and prints what it saw in each phase.
 Arrivals are a Poisson process. A latency counts from the time at which the request was due, so that a server which
 stalls is charged for everything that was due meanwhile (no coordinated omission). Connections are opened as they are
-needed, up to a bound; a request that finds none waits, and its wait counts.
+needed, up to a bound; a request that finds none waits, and its wait counts. A client that behaves: it keeps
+connections, opens another after `Connection: close`, and never sends a request again.
+
+`python -m benchmarks.load.open_loop` reads a pickled plan from its standard input and prints what it saw in each
+phase; SIGINT ends it early. `run` does the same in the caller's own event loop.
 """
 
 import asyncio
 import gc
 import json
+import pickle
 import random
+import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
-
-import uvloop
 
 from benchmarks.load.alarm import Alarm
 from benchmarks.load.connection import REFUSED, UNANSWERED, Connection
-from benchmarks.load.plan import Phase, Plan, Requests, arrivals, plan_of
+from benchmarks.load.plan import Phase, Plan, Requests, arrivals
 from benchmarks.load.tally import Tally
 
 GRACE_SECONDS = 15.0
@@ -29,12 +32,26 @@ IDLE_SECONDS = 2.0
 
 
 class Due:
-    """A request that is due, or under way."""
+    """A request that is due, or under way.
 
-    __slots__ = ("at", "name")
+    Attributes:
+        name: of its kind.
+        at: when it is due, in seconds since its phase began.
+        request: its bytes, once it is sent.
+        answer: what came, with its head; empty if nothing did.
+        status: of the answer, or what is in place of one.
+        seconds: from when it was due to its end.
+    """
+
+    __slots__ = ("answer", "at", "name", "request", "seconds", "status")
 
     def __init__(self, name: str, at: float) -> None:
         self.name, self.at = name, at
+        self.request = self.answer = b""
+        self.status, self.seconds = UNANSWERED, 0.0
+
+
+OnEnd = Callable[[Due], None]
 
 
 class Connections:
@@ -46,7 +63,7 @@ class Connections:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._requests = {call.name: Requests(call, plan) for call in plan.calls}
+        self._requests = {call.name: Requests(call, plan.key) for call in plan.calls}
         # Beside each, since when it is idle; the last used is used first.
         self._idle: list[tuple[Connection, float]] = []
         self._under_way: dict[Connection, tuple[Due, PhaseRun]] = {}
@@ -64,24 +81,28 @@ class Connections:
         if len(self._under_way) + len(self._opening) < self._plan.connections:
             task = asyncio.get_running_loop().create_task(self._open(due, run))
             self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            task.add_done_callback(self._opened)
         else:
             self._waiting.append((due, run))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of all connections."""
+        for task in self._opening:
+            task.cancel()
         for connection in [*self._under_way, *(idle for idle, _ in self._idle)]:
             connection.close()
+        await asyncio.sleep(0)  # they close in the loop's next round
 
     def _send(self, connection: Connection, due: Due, run: "PhaseRun") -> None:
         self._under_way[connection] = (due, run)
-        connection.send(self._requests[due.name].next())
+        due.request = self._requests[due.name].next()
+        connection.send(due.request)
 
     async def _open(self, due: Due, run: "PhaseRun") -> None:
         try:
             async with asyncio.timeout(GRACE_SECONDS):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(self._ended), "127.0.0.1", self._plan.port
+                    lambda: Connection(self._ended), self._plan.host, self._plan.port
                 )
         except OSError:
             run.note(due, REFUSED)
@@ -90,9 +111,18 @@ class Connections:
 
     def _ended(self, connection: Connection, status: int) -> None:
         due, run = self._under_way.pop(connection)
-        run.note(due, status, connection.code)
+        due.answer = connection.answer
+        run.note(due, status)
         if connection.usable:
             self._idle.append((connection, time.monotonic()))
+        self._carry_waiting()
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if len(self._under_way) + len(self._opening) < self._plan.connections:
+            self._carry_waiting()
+
+    def _carry_waiting(self) -> None:
         if self._waiting:
             self.carry(*self._waiting.popleft())
 
@@ -100,53 +130,52 @@ class Connections:
 class PhaseRun:
     """One phase: what is due in it, and what comes of it."""
 
-    def __init__(self, plan: Plan, phase: Phase, draws: random.Random, connections: Connections) -> None:
+    def __init__(self, plan: Plan, phase: Phase, draws: random.Random, connections: Connections, ended: OnEnd) -> None:
         self._phase = phase
         self._connections = connections
+        self._ended = ended
         self._tally = Tally(plan.calls)
         self._coming = self._drawn(plan, draws)
         self._next: Due | None = None
         self._open: set[Due] = set()
-        self._begun = 0.0
-        self._latest = 0.0
+        self._begun = self._latest = 0.0
         self._all_sent, self._all_ended = asyncio.Event(), asyncio.Event()
 
-    async def run(self) -> None:
-        """Let its requests come, and end with its time; or, if it drains, with its last answer."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Let its requests come until its time is over or it is stopped; if it drains, until its last answer."""
         self._begun = time.monotonic()
         self._next = next(self._coming, None)
         self._alarm = Alarm(self._send_due)
         self._send_due()
-        await self._all_sent.wait()
+        await _within(stop, self._phase.seconds)
+        if not stop.is_set():
+            await self._all_sent.wait()
+        self._next = None
         self._alarm.close()
-        await asyncio.sleep(max(0.0, self._begun + self._phase.seconds - time.monotonic()))
         if self._phase.drains:
             await self.end()
 
     async def end(self) -> None:
         """Wait for the last answer, so long as one may take."""
         if self._open:
-            await asyncio.wait([asyncio.ensure_future(self._all_ended.wait())], timeout=GRACE_SECONDS)
+            await _within(self._all_ended, GRACE_SECONDS)
         for due in list(self._open):
             self.note(due, UNANSWERED)
 
-    def note(self, due: Due, status: int, code: str = "") -> None:
+    def note(self, due: Due, status: int) -> None:
         """How a request ended; what comes after it was given up is not counted twice."""
         if due not in self._open:
             return
         self._open.discard(due)
-        self._tally.note(due.name, status, due.at, time.monotonic() - self._begun - due.at, code)
+        due.status, due.seconds = status, time.monotonic() - self._begun - due.at
+        self._tally.note(due.name, status, due.at, due.seconds, due.answer)
+        self._ended(due)
         if not self._open and self._next is None:
             self._all_ended.set()
 
     def summary(self) -> dict[str, Any]:
         """What it comes to; `late_ms` is by how much the generator itself was late at worst."""
-        return {
-            **self._tally.summary(self._phase.seconds),
-            "rate": self._phase.rate,
-            "late_ms": self._latest * 1000,
-            "windows": self._tally.windows(self._phase.seconds),
-        }
+        return {**self._tally.summary(self._phase.seconds), "late_ms": self._latest * 1000}
 
     def _drawn(self, plan: Plan, draws: random.Random) -> Iterator[Due]:
         kinds = random.Random(f"{plan.seed}/kinds")
@@ -168,21 +197,40 @@ class PhaseRun:
         self._all_sent.set()
 
 
-async def run(plan: Plan) -> dict[str, Any]:
-    """Run all phases, and tell what was seen in each."""
+async def run(plan: Plan, stop: asyncio.Event | None = None, ended: OnEnd = lambda _: None) -> dict[str, Any]:
+    """Run all phases, and tell what was seen in each.
+
+    Args:
+        plan: what is sent.
+        stop: ends it early; what is under way is still answered.
+        ended: called as each request ends.
+    """
+    stop = stop or asyncio.Event()
     draws = random.Random(plan.seed)
     connections = Connections(plan)
-    runs = [PhaseRun(plan, phase, draws, connections) for phase in plan.phases]
+    runs = [PhaseRun(plan, phase, draws, connections, ended) for phase in plan.phases]
     for one in runs:
-        await one.run()
+        await one.run(stop)
     for one in runs:
         await one.end()
-    connections.close()
-    await asyncio.sleep(0)  # they close in the loop's next round
+    await connections.close()
     return {"phases": [one.summary() for one in runs]}
 
 
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    await asyncio.wait([waiting := asyncio.ensure_future(event.wait())], timeout=seconds)
+    waiting.cancel()
+
+
+async def _run_until_interrupted(plan: Plan) -> dict[str, Any]:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+    return await run(plan, stop)
+
+
 if __name__ == "__main__":
+    import uvloop
+
     # A pause for the collector would be measured as the server's; nothing here goes in circles.
     gc.disable()
-    print(json.dumps(uvloop.run(run(plan_of(json.load(sys.stdin))))))
+    print(json.dumps(uvloop.run(_run_until_interrupted(pickle.load(sys.stdin.buffer)))))

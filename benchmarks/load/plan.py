@@ -2,8 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 # In a body: eight digits that become different ones in each request, for models whose answers are cached.
 NUMBERED = "00000000"
@@ -33,7 +32,7 @@ class Phase:
     """A stretch of an open loop.
 
     Attributes:
-        rate: requests a second, as a Poisson process.
+        rate: requests per second, as a Poisson process.
         seconds: how long requests arrive.
         drains: whether the next phase waits until all of this one's are answered.
     """
@@ -48,13 +47,15 @@ class Plan:
     """A whole run of a generator.
 
     Attributes:
-        port: on 127.0.0.1.
+        port: of the server.
         key: API key; the same headers go to every subject, references too.
         calls: kinds of requests, drawn by their weights.
         connections: how many (closed loop), or how many at most (open loop).
-        seconds: of a closed loop.
+        seconds: of a closed loop; wrk measures whole seconds, at least one.
+        requests: after how many answers a closed loop ends, if that is sooner; 0 for no such end.
         phases: of an open loop.
         seed: of all that is drawn.
+        host: address of the server.
     """
 
     port: int
@@ -62,18 +63,10 @@ class Plan:
     calls: list[Call]
     connections: int = 16
     seconds: float = 0.0
+    requests: int = 0
     phases: list[Phase] = field(default_factory=list)
     seed: int = 7
-
-    def with_key_hidden(self) -> dict[str, Any]:
-        """For the results file."""
-        return {**asdict(self), "key": "…"}
-
-
-def plan_of(document: dict[str, Any]) -> Plan:
-    """The plan that `asdict` made the document of."""
-    calls = [Call(**call) for call in document["calls"]]
-    return Plan(**{**document, "calls": calls, "phases": [Phase(**phase) for phase in document["phases"]]})
+    host: str = "127.0.0.1"
 
 
 class Requests:
@@ -81,11 +74,16 @@ class Requests:
 
     Args:
         call: the kind.
-        plan: where they go.
+        key: API key; empty for none.
     """
 
-    def __init__(self, call: Call, plan: Plan) -> None:
-        self._same = _request(call, plan)
+    def __init__(self, call: Call, key: str) -> None:
+        lines = [f"{'POST' if call.body else 'GET'} {call.path} HTTP/1.1", "Host: localhost"]
+        if key:
+            lines.append(f"Authorization: Bearer {key}")
+        if call.body:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(call.body.encode())}"]
+        self._same = ("\r\n".join(lines) + f"\r\n\r\n{call.body}").encode()
         self._before, self._numbered, self._after = self._same.partition(NUMBERED.encode())
         self._number = first_number()
 
@@ -99,16 +97,7 @@ class Requests:
 
 def first_number() -> int:
     """Where a run begins to number its requests, hardly ever where another did."""
-    return random.SystemRandom().randrange(90_000_000)
-
-
-def _request(call: Call, plan: Plan) -> bytes:
-    head = f"{'POST' if call.body else 'GET'} {call.path} HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n"
-    if plan.key:
-        head += f"Authorization: Bearer {plan.key}\r\n"
-    if call.body:
-        head += f"Content-Type: application/json\r\nContent-Length: {len(call.body.encode())}\r\n"
-    return f"{head}\r\n{call.body}".encode()
+    return random.SystemRandom().randrange(10_000_000, 90_000_000)
 
 
 def arrivals(rate: float, seconds: float, draws: random.Random) -> Iterator[float]:

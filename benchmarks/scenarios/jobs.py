@@ -1,170 +1,107 @@
-"""Durable jobs beside the stock design, in one run and interleaved: `python benchmarks/scenarios/jobs.py [--rounds 5]`.
+"""Durable jobs beside the stock design, in one run and interleaved.
 
 Measured: accepting over HTTP with the workers stopped, against a FastAPI route that checks the same body and does
 nothing; draining a backlog with one worker process; both together over HTTP; and one idle POST-to-result. PostgreSQL
 commits synchronously (`fsync` and `synchronous_commit` on). Quote the ratios: they come from rounds taken in turn.
 """
 
-import argparse
 import contextlib
-import json
 import os
-import platform
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
-from rich.console import Console
-from rich.progress import Progress
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from benchmarks import ROOT
+from benchmarks.harness.cores import ALL, LOAD, SERVER
+from benchmarks.harness.figures import ratios, spread, table
+from benchmarks.harness.scenario import Bench, Figures, Scenario
+from benchmarks.harness.site import Server, Site, running, uvicorn
+from benchmarks.load.generators import measured
+from benchmarks.load.plan import Call, Plan
+from harness import SAMPLE, Platform, eventually
 
-from ai_platform import settings as configuration  # noqa: E402
-from ai_platform.local.servers import Servers, running_servers  # noqa: E402
-from ai_platform.settings import Settings  # noqa: E402
-from ai_platform.storage.schema import migrate  # noqa: E402
-from benchmarks.harness import machine  # noqa: E402
-from harness import SAMPLE, Platform, eventually, free_port, publish_iris, train_iris  # noqa: E402
-
-BACKLOG = 50_000
-STOCK_BACKLOG = 400
-END_TO_END = 4_000
-STOCK_END_TO_END = 250
-IDLE = 60
-SERVER_CORE, LOAD_CORE = {0}, {1}
-console = Console()
+CONNECTIONS = 64
+BODY = '{"features": [5.1, 3.5, 1.4, 0.2]}'
+WARM = 20
 
 
-@dataclass
-class Series:
-    """One figure over the rounds, ours and the reference's."""
+class Sizes:
+    """How many jobs each part has."""
 
-    name: str
-    unit: str
-    ours: list[float] = field(default_factory=list)
-    reference: list[float] = field(default_factory=list)
-
-    @property
-    def ratio(self) -> float:
-        """Median of the rounds' ratios."""
-        return statistics.median(a / b for a, b in zip(self.ours, self.reference, strict=True))
-
-    def row(self) -> str:
-        return (
-            f"| {self.name} | {_spread(self.ours)} {self.unit} | {_spread(self.reference)} {self.unit} "
-            f"| **{self.ratio:.2f}** |"
-        )
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):,.2f} ({min(values):,.2f} to {max(values):,.2f})"
+    def __init__(self, *, quick: bool) -> None:
+        self.backlog, self.stock_backlog = (500, 20) if quick else (50_000, 400)
+        self.both, self.stock_both = (100, 20) if quick else (4_000, 250)
+        self.idle = 5 if quick else 60
 
 
 class Stock:
-    """The stock design's processes."""
+    """The stock design (`harness/stock.py`) on the same servers: an API, and a worker while it is measured."""
 
-    def __init__(self, servers: Servers, model: Path, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.database = servers.postgres_url.rsplit("/", 1)[0] + "/stock"
-        self.folder = folder
-        self.env = {
-            **os.environ,
-            "BENCH_BROKER": servers.redis_url.rsplit("/", 1)[0] + "/5",
+    def __init__(self, site: Site, stack: contextlib.ExitStack) -> None:
+        self.database = site.servers.postgres_url.rsplit("/", 1)[0] + "/stock"
+        self._folder = site.folder
+        self._variables = {
+            "BENCH_BROKER": site.servers.redis_url.rsplit("/", 1)[0] + "/5",
             "BENCH_BACKEND": "db+" + self.database.replace("postgresql://", "postgresql+psycopg://"),
-            "BENCH_MODEL": str(model),
-            "PYTHONPATH": str(ROOT / "benchmarks" / "harness"),
+            "BENCH_MODEL": str(site.models["iris"].pickle(site.folder)),
         }
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        with psycopg.connect(site.servers.postgres_url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE stock")
+        log = site.folder / "stock-api.log"
+        self.api = stack.enter_context(uvicorn("benchmarks.harness.stock:app", SERVER, self._variables, log))
+        with self.worker():
+            pass
 
-    def start_api(self) -> None:
-        self._start("api", [sys.executable, "-m", "uvicorn", "stock:app", "--port", str(self.port), "--no-access-log",
-                            "--loop", "uvloop", "--http", "httptools", "--log-level", "warning"])  # fmt: skip
-        eventually(lambda: _answers(self.url + "/docs"), 30, "the stock API answers")
-
-    def start_worker(self) -> None:
-        self._start("worker", [sys.executable, "-m", "celery", "-q", "-A", "stock:celery", "worker", "-c", "1",
-                               "--without-gossip", "--without-mingle", "-l", "warning", "-Q", "stock"])  # fmt: skip
-
-    def stop(self, name: str) -> None:
-        process = self.processes.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+    @contextlib.contextmanager
+    def worker(self) -> "Iterator[subprocess.Popen[bytes]]":
+        """One prefork process, which has computed some already; its results are counted from 0 again."""
+        command = [sys.executable, "-m", "celery", "-q", "-A", "benchmarks.harness.stock:celery", "worker", "-c", "1",
+                   "--without-gossip", "--without-mingle", "-l", "warning", "-Q", "stock"]  # fmt: skip
+        with running(command, ALL, self._variables, self._folder / "stock-worker.log") as process:
+            self.publish(WARM)
+            eventually(lambda: self.finished() >= WARM, 60, "the stock worker is warm")
+            execute(self.database, "TRUNCATE celery_taskmeta")
+            yield process
 
     def finished(self) -> int:
-        with psycopg.connect(self.database) as connection:
-            row = connection.execute("SELECT count(*) FROM celery_taskmeta WHERE status = 'SUCCESS'").fetchone()
-            return int(row[0]) if row else 0
-
-    def clear(self) -> None:
-        with psycopg.connect(self.database, autocommit=True) as connection:
-            connection.execute("TRUNCATE celery_taskmeta")
+        try:
+            return execute(self.database, "SELECT count(*) FROM celery_taskmeta WHERE status = 'SUCCESS'")
+        except psycopg.errors.UndefinedTable:
+            return 0
 
     def publish(self, count: int) -> None:
-        code = (
-            "from stock import predict_task, celery\n"
-            f"with celery.producer_pool.acquire(block=True) as p:\n"
-            f"  for _ in range({count}): predict_task.apply_async(([5.1,3.5,1.4,0.2],), producer=p)\n"
-        )
-        subprocess.run([sys.executable, "-c", code], env=self.env, check=True, timeout=120)
-
-    def _start(self, name: str, command: list[str]) -> None:
-        log = (self.folder / f"stock-{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(
-            command, env=self.env, stdout=log, stderr=log, start_new_session=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, SERVER_CORE) if name == "api" else None,
-        )  # fmt: skip
-
-
-def load(port: int, path: str, **options: Any) -> dict[str, float]:
-    """Run the load generator on a core of its own."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "load" / "by_count.py"), "127.0.0.1", str(port), path]
-    command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, check=True, timeout=300,
-        preexec_fn=lambda: os.sched_setaffinity(0, LOAD_CORE),
-    )  # fmt: skip
-    found: dict[str, float] = json.loads(done.stdout)
-    assert not found["errors"], f"{path}: {found['errors']} requests were refused"
-    return found
+        command = [sys.executable, "-m", "benchmarks.harness.stock", str(count)]
+        subprocess.run(command, env={**os.environ, **self._variables}, cwd=ROOT, check=True, timeout=120)
 
 
 class Ours:
-    """The platform under test, on the same servers."""
+    """The platform on the same servers."""
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.dsn = platform.settings.database_dsn
+        self.database = platform.settings.database_dsn
+        self.api = Server(platform.parts["api"].pid, platform.port)
 
     def clear(self) -> None:
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute("TRUNCATE jobs, idempotency_keys")
+        execute(self.database, "TRUNCATE jobs, idempotency_keys")
 
     def finished(self) -> int:
-        with psycopg.connect(self.dsn) as connection:
-            row = connection.execute("SELECT count(*) FROM jobs WHERE state = 'succeeded'").fetchone()
-            return int(row[0]) if row else 0
+        return execute(self.database, "SELECT count(*) FROM jobs WHERE state = 'succeeded'")
 
     def fill(self, count: int) -> None:
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute(
-                "INSERT INTO jobs (id, owner, model, version, input, max_attempts, hard_limit_seconds, rung_at)"
-                " SELECT uuidv7(), 'anonymous', 'iris', 1, '{\"rows\":[[5.1,3.5,1.4,0.2]],\"single\":true}', 5, 60,"
-                " to_timestamp(0) FROM generate_series(1, %s)",
-                (count,),
-            )
-            connection.execute("ANALYZE jobs")
+        execute(
+            self.database,
+            "INSERT INTO jobs (id, owner, model, version, input, max_attempts, hard_limit_seconds, rung_at)"
+            " SELECT uuidv7(), 'anonymous', 'iris', 1, '{\"rows\":[[5.1,3.5,1.4,0.2]],\"single\":true}', 5, 60,"
+            f" to_timestamp(0) FROM generate_series(1, {count})",
+        )
+        execute(self.database, "ANALYZE jobs")
 
     def without_worker(self) -> None:
         for name in ("worker", "sweeper"):
@@ -179,78 +116,130 @@ class Ours:
         eventually(self.platform.workers_alive, 30, "a worker is alive")
 
 
-def timed_until(condition: Callable[[], bool], seconds: float) -> float:
+def execute(database: str, statement: str) -> int:
+    """Run a statement, and give the number that it selects."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        found = connection.execute(statement.encode())
+        return int((found.fetchone() or [0])[0]) if found.description else 0
+
+
+Measure = Callable[[Ours, Stock, Sizes, float], tuple[float, float]]
+
+
+def accepting(ours: Ours, stock: Stock, _sizes: Sizes, seconds: float) -> tuple[float, float]:
+    """Jobs accepted per second while nothing computes them, and requests of a route that only validates."""
+    ours.without_worker()
+    ours.clear()
+    ours.platform.accept()
+    accepted = _load(ours.api, "/predict/async", seconds)
+    return accepted["per_second"], _load(stock.api, "/noop", seconds)["per_second"]
+
+
+def draining(ours: Ours, stock: Stock, sizes: Sizes, _seconds: float) -> tuple[float, float]:
+    """Jobs of a backlog computed per second."""
+    ours.without_worker()
+    ours.clear()
+    ours.fill(sizes.backlog)
+    ours.with_worker()
+    already = ours.finished()
+    rate = (sizes.backlog - already) / _seconds_until(lambda: ours.finished() == sizes.backlog)
+    ours.without_worker()
+    with stock.worker() as process:
+        os.killpg(process.pid, signal.SIGSTOP)
+        stock.publish(sizes.stock_backlog)
+        os.killpg(process.pid, signal.SIGCONT)
+        return rate, sizes.stock_backlog / _seconds_until(lambda: stock.finished() == sizes.stock_backlog)
+
+
+def accepting_and_computing(ours: Ours, stock: Stock, sizes: Sizes, _seconds: float) -> tuple[float, float]:
+    """Jobs accepted over HTTP and computed, per second from the first request to the last result."""
+    ours.clear()
+    ours.with_worker()
+    rate = _accepted_and_computed(ours.api, sizes.both, ours.finished)
+    ours.without_worker()
+    with stock.worker():
+        return rate, _accepted_and_computed(stock.api, sizes.stock_both, stock.finished)
+
+
+def waiting(ours: Ours, stock: Stock, sizes: Sizes, _seconds: float) -> tuple[float, float]:
+    """Milliseconds from a POST to its result, one at a time."""
+    ours.clear()
+    ours.with_worker()
+    mine = statistics.median(_wait_for_ours(ours) for _ in range(sizes.idle)) * 1000
+    ours.without_worker()
+    with stock.worker(), httpx.Client(base_url=stock.api.url) as client:
+        _wait_for_stock(client)
+        return mine, statistics.median(_wait_for_stock(client) for _ in range(sizes.idle)) * 1000
+
+
+MEASURES: dict[str, tuple[Measure, str]] = {
+    "accepting over HTTP, 64 connections, beside a route that only validates": (accepting, "/s"),
+    "draining a backlog of 50,000 (stock: 400)": (draining, "/s"),
+    "accepting and computing over HTTP, 64 connections": (accepting_and_computing, "/s"),
+    "one idle POST to its result, p50": (waiting, "ms"),
+}
+
+
+def run(bench: Bench) -> Figures:
+    """Each figure over the rounds, ours and the reference's, and the rounds' ratios."""
+    sizes = Sizes(quick=bench.options.quick)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in MEASURES}
+    with everything(bench.site) as (ours, stock):
+        for number in range(bench.options.rounds):
+            for name, (measure, _) in MEASURES.items():
+                bench.begins(f"round {number + 1}: {name}")
+                found[name].append(measure(ours, stock, sizes, bench.options.seconds))
+    series = {}
+    for name, pairs in found.items():
+        mine, theirs = zip(*pairs, strict=True)
+        ratio = statistics.median(ratios(mine, theirs))
+        series[name] = {"unit": MEASURES[name][1], "ours": spread(mine), "reference": spread(theirs), "ratio": ratio}
+    return {"series": series}
+
+
+@contextlib.contextmanager
+def everything(site: Site) -> Iterator[tuple[Ours, Stock]]:
+    """Both designs on the same durable servers; each API on one core, the load on the other."""
+    many = {"waiting_per_owner": 10**7, "waiting_in_all": 10**7}
+    jobs, worker = site.settings.jobs.model_copy(update=many), site.settings.worker
+    settings = site.settings.model_copy(
+        update={"auth": "off", "jobs": jobs, "worker": worker.model_copy(update={"concurrency": 1})}
+    )
+    # The load and the servers keep the core that this process has; workers have both.
+    os.sched_setaffinity(0, ALL)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.sched_setaffinity, 0, LOAD)
+        platform = stack.enter_context(Platform.running(settings))
+        os.sched_setaffinity(platform.parts["api"].pid, SERVER)
+        yield Ours(platform), Stock(site, stack)
+
+
+def _load(server: Server, path: str, seconds: float, requests: int = 0) -> Figures:
+    os.sched_setaffinity(0, LOAD)
+    call = Call("job", path, BODY, expect=200 if path == "/noop" else 202)
+    seen = measured(Plan(server.port, "", [call], CONNECTIONS, seconds, requests))
+    os.sched_setaffinity(0, ALL)
+    if seen["failures"]:
+        raise RuntimeError(f"{path}: {seen['failures']}")
+    return seen
+
+
+def _accepted_and_computed(server: Server, count: int, finished: Callable[[], int]) -> float:
     begun = time.perf_counter()
-    eventually(condition, seconds, "the backlog is drained")
+    _load(server, "/predict/async", 60, count)
+    eventually(lambda: finished() >= count, 60, "all are computed")
+    return finished() / (time.perf_counter() - begun)
+
+
+def _seconds_until(condition: Callable[[], bool]) -> float:
+    begun = time.perf_counter()
+    eventually(condition, 120, "the backlog is drained")
     return time.perf_counter() - begun
 
 
-def accepting(ours: Ours, stock: Stock, series: Series) -> None:
-    ours.without_worker()
-    ours.clear()
-    ours.platform.client.post("/predict/async", json=SAMPLE)
-    found = load(ours.platform.port, "/predict/async", seconds=3)
-    series.ours.append(found["requests"] / found["seconds"])
-    reference = load(stock.port, "/noop", seconds=3)
-    series.reference.append(reference["requests"] / reference["seconds"])
-
-
-def draining(ours: Ours, stock: Stock, series: Series) -> None:
-    ours.without_worker()
-    ours.clear()
-    ours.fill(BACKLOG)
-    ours.with_worker()
-    begun_with = ours.finished()
-    series.ours.append((BACKLOG - begun_with) / timed_until(lambda: ours.finished() == BACKLOG, 120))
-    ours.without_worker()
-    stock.clear()
-    stock.start_worker()
-    stock.publish(20)
-    eventually(lambda: stock.finished() == 20, 60, "the stock worker is warm")
-    os.killpg(stock.processes["worker"].pid, signal.SIGSTOP)
-    stock.publish(STOCK_BACKLOG)
-    os.killpg(stock.processes["worker"].pid, signal.SIGCONT)
-    series.reference.append(STOCK_BACKLOG / timed_until(lambda: stock.finished() == STOCK_BACKLOG + 20, 120))
-    stock.stop("worker")
-
-
-def end_to_end(ours: Ours, stock: Stock, series: Series) -> None:
-    ours.clear()
-    ours.with_worker()
-    begun = time.perf_counter()
-    load(ours.platform.port, "/predict/async", requests=END_TO_END, seconds=60)
-    eventually(lambda: ours.finished() >= END_TO_END, 60, "all are computed")
-    series.ours.append(ours.finished() / (time.perf_counter() - begun))
-    ours.without_worker()
-    stock.clear()
-    stock.start_worker()
-    stock.publish(20)
-    eventually(lambda: stock.finished() == 20, 60, "the stock worker is warm")
-    begun = time.perf_counter()
-    load(stock.port, "/predict/async", requests=STOCK_END_TO_END, seconds=60)
-    eventually(lambda: stock.finished() >= STOCK_END_TO_END + 20, 60, "all are computed")
-    series.reference.append((stock.finished() - 20) / (time.perf_counter() - begun))
-    stock.stop("worker")
-
-
-def idle(ours: Ours, stock: Stock, series: Series) -> None:
-    ours.clear()
-    ours.with_worker()
-    series.ours.append(statistics.median(_wait_for_ours(ours) for _ in range(IDLE)) * 1000)
-    ours.without_worker()
-    stock.clear()
-    stock.start_worker()
-    with httpx.Client(base_url=stock.url) as client:
-        _wait_for_stock(client)
-        series.reference.append(statistics.median(_wait_for_stock(client) for _ in range(IDLE)) * 1000)
-    stock.stop("worker")
-
-
 def _wait_for_ours(ours: Ours) -> float:
-    client = ours.platform.client
     begun = time.perf_counter()
-    url = client.post("/predict/async", json=SAMPLE).json()["url"]
-    assert client.get(f"{url}?wait=10").json()["status"] == "succeeded"
+    assert ours.platform.job(ours.platform.accept(), wait=10)["status"] == "succeeded"
     return time.perf_counter() - begun
 
 
@@ -262,102 +251,27 @@ def _wait_for_stock(client: httpx.Client) -> float:
     return time.perf_counter() - begun
 
 
-@contextlib.contextmanager
-def everything(folder: Path) -> Iterator[tuple[Ours, Stock]]:
-    """Both designs on the same durable servers; each API on one core, the load on the other."""
-    with running_servers(durable=True) as servers:
-        iris = train_iris(folder / "iris")
-        settings = _settings(servers, folder)
-        migrate(settings)
-        models = settings.models.model_copy(update={"trusted_keys_dir": iris.keys})
-        settings = settings.model_copy(update={"models": models})
-        publish_iris(settings, iris)
-        with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE stock")
-        stock = Stock(servers, iris.files.artifact, folder)
-        with Platform.running(settings) as platform:
-            os.sched_setaffinity(platform.parts["api"].pid, SERVER_CORE)
-            try:
-                stock.start_api()
-                stock.start_worker()
-                stock.publish(1)
-                eventually(lambda: _answers_table(stock), 60, "the stock worker has made its tables")
-                stock.stop("worker")
-                yield Ours(platform), stock
-            finally:
-                for name in list(stock.processes):
-                    stock.stop(name)
-
-
-def _settings(servers: Servers, folder: Path) -> Settings:
-    settings = configuration.load(
-        auth="off", database_url=servers.postgres_url, redis_url=servers.redis_url, data_dir=folder
-    )
-    bounds = settings.jobs.model_copy(update={"waiting_per_owner": 10**7, "waiting_in_all": 10**7})
-    worker = settings.worker.model_copy(update={"concurrency": 1})
-    return settings.model_copy(update={"jobs": bounds, "worker": worker})
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def _answers_table(stock: Stock) -> bool:
-    try:
-        return stock.finished() >= 1
-    except psycopg.errors.UndefinedTable:
-        return False
-
-
-def report(series: list[Series], rounds: int) -> str:
-    return "\n".join(
+def write(figures: Figures) -> str:
+    """Ours beside the reference."""
+    rows = [
         [
-            "# Durable jobs, measured",
-            "",
-            "Written by `make bench-jobs`. The stock design is in `benchmarks/harness/stock.py`; how each figure is taken, in",
-            "`benchmarks/scenarios/jobs.py`. PostgreSQL commits synchronously. Medians (lowest to highest) of",
-            f"{rounds} rounds taken in turn; the ratio is the median of the rounds' ratios, which is what to compare.",
-            "",
-            "| what | this platform | reference | ratio |",
-            "| --- | --- | --- | --- |",
-            *(one.row() for one in series),
-            "",
-            (
-                f"{datetime.now(UTC):%Y-%m-%d}, {machine.place()}, Python {platform.python_version()}, "
-                "PostgreSQL 18, Valkey 9, API and load generator each on a core of its own, one worker process."
-            ),
-            "",
+            name,
+            _precise(each["ours"], each["unit"]),
+            _precise(each["reference"], each["unit"]),
+            f"{each['ratio']:.2f}",
         ]
+        for name, each in figures["series"].items()
+    ]
+    return (
+        "The stock design is in `benchmarks/harness/stock.py`; how each figure is taken, in "
+        "`benchmarks/scenarios/jobs.py`. PostgreSQL commits synchronously; the API and the load have a core each; "
+        "there is one worker process. Medians (lowest to highest) of rounds taken in turn; the ratio is the median of "
+        "the rounds' ratios, which is what to compare.\n\n" + table("What | this platform | reference | ratio", rows)
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", help="one of accept, drain, both, idle")
-    options = parser.parse_args()
-    parts: dict[str, tuple[Callable[[Ours, Stock, Series], None], Series]] = {
-        "accept": (accepting, Series("accepting over HTTP, 64 connections, beside a route that only validates", "/s")),
-        "drain": (draining, Series(f"draining a backlog of {BACKLOG:,} (stock: {STOCK_BACKLOG:,})", "/s")),
-        "both": (end_to_end, Series("accepting and computing over HTTP, 64 connections", "/s")),
-        "idle": (idle, Series("one idle POST to its result, p50", "ms")),
-    }
-    chosen = [part for name, part in parts.items() if options.only in {None, name}]
-    with tempfile.TemporaryDirectory() as folder, everything(Path(folder)) as (ours, stock), Progress() as progress:
-        task = progress.add_task("benchmark", total=options.rounds * len(chosen))
-        for _ in range(options.rounds):
-            for measure, series in chosen:
-                progress.update(task, description=series.name[:50])
-                measure(ours, stock, series)
-                progress.advance(task)
-    text = report([series for _, series in chosen], options.rounds)
-    console.print(text, markup=False)
-    if options.only is None:
-        (ROOT / "docs" / "benchmarks" / "jobs.md").write_text(text, encoding="utf-8")
+def _precise(value: dict[str, float], unit: str) -> str:
+    return f"{value['median']:,.2f} ({value['low']:,.2f} to {value['high']:,.2f}) {unit}"
 
 
-if __name__ == "__main__":
-    main()
+SCENARIO = Scenario("jobs", "Durable jobs, measured", run, write, "jobs", servers="durable", seconds=3)

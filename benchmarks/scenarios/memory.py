@@ -1,45 +1,59 @@
 """Memory over minutes: mixed requests at half of the capacity, right and wrong ones, and PSS once a second."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from benchmarks.harness.cores import SERVER, placement
+from benchmarks.harness.figures import failed, table
 from benchmarks.harness.measures import pss_mb
-from benchmarks.harness.results import Options
-from benchmarks.harness.site import Server, Site
-from benchmarks.load.generators import started
+from benchmarks.harness.scenario import Bench, Figures, Scenario, Verdict
+from benchmarks.harness.site import Site
+from benchmarks.load.generators import measured, open_loop
 from benchmarks.load.plan import Call, Phase, Plan
 
-MODELS = ("iris", "forest", "pipeline")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 LOAD = 0.5
-MINUTES, QUICK_SECONDS = 10.0, 2.0
+QUICK_SECONDS = 2.0
 CONNECTIONS = 256
 
 
-def run(site: Site, options: Options, advance: Callable[[str], None]) -> dict[str, Any]:
+def run(bench: Bench) -> Figures:
     """PSS once a second, and what the load saw."""
+    site, options = bench.site, bench.options
     seconds = QUICK_SECONDS if options.quick else options.minutes * 60
     with site.api(SERVER) as server:
-        advance("capacity for the mix")
-        closed = Plan(server.port, site.key, mix(site), 16, options.seconds)
+        bench.begins("capacity for the mix")
+        closed = Plan(server.port, site.key, mix(site), seconds=options.seconds)
         if not options.quick:
-            started("closed_loop", closed).seen()
-        capacity = started("closed_loop", closed).seen()["a_second"]
+            measured(closed)
+        seen = measured(closed)
+        # What is refused as it should be is as much work as the generator counts as failures.
+        capacity = seen["requests"] / seen["seconds"]
         rate = LOAD * capacity
-        advance(f"{seconds / 60:.1g} minutes at {rate:.0f} requests a second")
-        samples, seen = _watched(server, site, rate, seconds)
-    return {"placement": placement(SERVER), "capacity": capacity, "rate": rate, "pss_mb": samples, "seen": seen}
-
-
-def steps(_options: Options) -> int:
-    """How often `run` advances."""
-    return 2
+        bench.begins(f"{seconds / 60:.1g} minutes at {rate:.0f} requests per second")
+        generator = open_loop(replace(closed, connections=CONNECTIONS, phases=[Phase(rate, seconds)]))
+        samples: list[float] = []
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            samples.append(round(pss_mb(server.pid), 1))
+            time.sleep(max(0.0, begun + len(samples) * min(1.0, seconds / 10) - time.monotonic()))
+        (seen,) = generator.seen()["phases"]
+    return {
+        "placement": placement(SERVER),
+        "capacity": round(capacity),
+        "rate": round(rate),
+        "requests": {name: each["count"] for name, each in seen["calls"].items()},
+        "failures": seen["failures"],
+        "pss_mb": samples,
+    }
 
 
 def mix(site: Site) -> list[Call]:
     """What comes: mostly single rows, some of 64, some that are refused."""
-    iris, forest, pipeline = (site.models[name] for name in MODELS)
+    iris, forest, pipeline = (site.models[name] for name in SCENARIO.models)
     return [
         Call("iris", "/predict/", iris.body(1), weight=50),
         Call("forest", forest.path, forest.body(1), weight=20),
@@ -53,13 +67,43 @@ def mix(site: Site) -> list[Call]:
     ]
 
 
-def _watched(server: Server, site: Site, rate: float, seconds: float) -> tuple[list[float], dict[str, Any]]:
-    plan = Plan(server.port, site.key, mix(site), CONNECTIONS, phases=[Phase(rate, seconds)])
-    generator = started("open_loop", plan)
-    samples = []
-    begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
-        samples.append(pss_mb(server.pid))
-        time.sleep(max(0.0, begun + len(samples) * min(1.0, seconds / 10) - time.monotonic()))
-    (seen,) = generator.seen()["phases"]
-    return samples, {name: seen[name] for name in ("a_second", "requests", "failures", "calls", "late_ms")}
+def halves(samples: list[float]) -> tuple[float, float]:
+    """The peaks of the first and the second half."""
+    middle = len(samples) // 2
+    return max(samples[:middle]), max(samples[middle:])
+
+
+def write(figures: Figures) -> str:
+    """What came, and the peaks."""
+    first, second = halves(figures["pss_mb"])
+    return (
+        f"{len(figures['pss_mb'])} looks at PSS (one process and its children), at {figures['rate']:,} requests per "
+        f"second, half of {figures['capacity']:,}. {failed(figures['failures'])} Peak of the first half {first:.1f} "
+        f"MB, of the second {second:.1f} MB. {figures['placement']}.\n\n"
+        + table("Requests, as expected | count", [*figures["requests"].items()])
+    )
+
+
+def judge(figures: Figures) -> list[Verdict]:
+    """Memory does not grow."""
+    first, second = halves(figures["pss_mb"])
+    what = "PSS under mixed load: peak of the second half above the first half's"
+    return [Verdict(what, "at most 2 MB", f"{second - first:+.1f} MB", second - first <= 2)]
+
+
+def draw(figures: Figures) -> "Figure":
+    """PSS over the time."""
+    from benchmarks.harness.plots import OURS, THEIRS, drawing
+
+    figure, (axes,) = drawing(9, 3)
+    samples = figures["pss_mb"]
+    axes.plot(samples, color=OURS, lw=1)
+    axes.axvline(len(samples) / 2, color=THEIRS, ls="--", lw=0.8)
+    axes.set(xlabel="seconds", ylabel="PSS, MB", ylim=(0, max(samples) * 1.15))
+    return figure
+
+
+SCENARIO = Scenario(
+    "memory", "Memory under load", run, write, "synchronous",
+    models=("iris", "forest", "pipeline"), judge=judge, draw=draw,
+)  # fmt: skip

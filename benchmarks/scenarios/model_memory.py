@@ -1,9 +1,8 @@
-"""How much memory a large model takes while it is published and loaded: `make bench-model-memory`.
+"""How much memory a large model takes while it is published and loaded.
 
 Two models of about 200 MB: neighbours, which are one large array, and a forest, which is many small ones. The peak is
 what the process had at most beyond the same process with a small model of the same kind, for each byte that the large
 one has more. Neither is compiled.
-Writes docs/benchmarks/model-memory.md, and fails when a peak is above the bound.
 """
 
 import hashlib
@@ -11,13 +10,12 @@ import json
 import pickle
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -29,11 +27,13 @@ from ai_platform.models.registry import Version
 from ai_platform.models.signing import signer
 from ai_platform.runtimes.signature import Feature
 from ai_platform.settings import Settings
+from benchmarks import ROOT
+from benchmarks.harness.figures import table
+from benchmarks.harness.scenario import Bench, Figures, Scenario, Verdict
 
-ROOT = Path(__file__).parents[2]
 BOUND = 2.3
-SIZE, SMALL_SIZE = 200_000_000, 2_500_000
 MB = 1_000_000
+SIZE, QUICK_SIZE, SMALL_SIZE = 200 * MB, 10 * MB, 2_500_000
 
 
 def neighbours(size: int) -> Any:
@@ -51,21 +51,38 @@ def forest(size: int) -> Any:
     )
 
 
-def settings_in(folder: Path) -> Settings:
-    settings = configuration.load(data_dir=folder)
-    return settings.model_copy(
-        update={"models": settings.models.model_copy(update={"prove_seconds": 300.0, "compile_max_mb": 1})}
-    )
+def run(bench: Bench) -> Figures:
+    """Peaks of both models, in bytes for each byte of the model and in all."""
+    size = QUICK_SIZE if bench.options.quick else SIZE
+    return {"bound": BOUND, "models": [_measured(bench, make, size) for make in (neighbours, forest)]}
 
 
-def prepared(folder: Path, name: str, estimator: Any) -> tuple[int, int, float]:
-    """Write, prove and sign a model; its size, the child's peak, and its seconds."""
+def _measured(bench: Bench, make: Any, large: int) -> Figures:
+    name = make.__name__
+    bench.begins(name)
+    small_folder, folder = bench.folder / f"{name}-small", bench.folder / name
+    small_size, small_proof, _ = published(small_folder, name, make(SMALL_SIZE))
+    size, proof, seconds = published(folder, name, make(large))
+    load, small_load = _loaded_peak(folder), _loaded_peak(small_folder)
+    return {
+        "name": name,
+        "mb": round(size / MB),
+        "validating": round((proof - small_proof) / (size - small_size), 2),
+        "loading": round((load - small_load) / (size - small_size), 2),
+        "validating_mb": round(proof / MB),
+        "loading_mb": round(load / MB),
+        "seconds": round(seconds, 1),
+    }
+
+
+def published(folder: Path, name: str, estimator: Any) -> tuple[int, int, float]:
+    """Write, validate and sign a model; its size, the peak of the process that validates it, and its seconds."""
     folder.mkdir()
     artifact = folder / "artifact"
     with artifact.open("wb") as file:
         pickle.dump(estimator, file, protocol=5)
     inputs = tuple(Feature(name=f"x{number}", example=0.5) for number in range(estimator.n_features_in_))
-    settings = settings_in(folder)
+    settings = _settings_in(folder)
     key = signer(settings.signing_key_file, settings.trusted_keys_dir)
     draft = Draft(model=name, format="sklearn-pickle", inputs=inputs)
     proof = prove(artifact, draft, settings, vouched=True, workdir=folder)
@@ -75,65 +92,65 @@ def prepared(folder: Path, name: str, estimator: Any) -> tuple[int, int, float]:
     return proof.manifest.size, proof.report.peak_bytes, proof.report.seconds
 
 
-def version_in(folder: Path) -> Version:
-    with (folder / "artifact").open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").digest()
-    manifest = json.loads((folder / "manifest").read_bytes())
-    return Version(
-        model=manifest["model"], version=1, sha256=sha256, format=manifest["format"],
-        manifest=(folder / "manifest").read_bytes(), manifest_signature=(folder / "signature").read_bytes(),
-        compiled_sha256=None, compiled_size=None, proof={}, created_at=datetime.now(UTC), created_by="bench",
-    )  # fmt: skip
+def _settings_in(folder: Path) -> Settings:
+    settings = configuration.load(data_dir=folder)
+    models = settings.models.model_copy(update={"prove_seconds": 300.0, "compile_max_mb": 1})
+    return settings.model_copy(update={"models": models})
 
 
-def load(folder: Path) -> None:
+def _loaded_peak(folder: Path) -> int:
+    code = f"from benchmarks.scenarios import model_memory; model_memory.load({str(folder)!r})"
+    command = [sys.executable, "-c", code]
+    return int(subprocess.check_output(command, cwd=ROOT, timeout=300))
+
+
+def load(place: str) -> None:
     """Load the model of a folder as a serving process does, and print the peak of resident memory in bytes."""
+    folder = Path(place)
 
-    def parts(_: bytes) -> Any:
+    def parts(_: bytes) -> Iterator[bytes]:
         with (folder / "artifact").open("rb") as file:
             while part := file.read(1 << 20):
                 yield part
 
-    version = version_in(folder)
-    served = Loader(settings_in(folder), parts).load(version)
+    with (folder / "artifact").open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").digest()
+    encoded = (folder / "manifest").read_bytes()
+    manifest = json.loads(encoded)
+    version = Version(
+        model=manifest["model"], version=1, sha256=sha256, format=manifest["format"], manifest=encoded,
+        manifest_signature=(folder / "signature").read_bytes(), compiled_sha256=None, compiled_size=None, proof={},
+        created_at=datetime.now(UTC), created_by="bench",
+    )  # fmt: skip
+    served = Loader(_settings_in(folder), parts).load(version)
     assert served.form == "native"
     status = Path("/proc/self/status").read_text(encoding="ascii")
     print(next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")))
 
 
-def loaded_peak(folder: Path) -> int:
-    return int(subprocess.check_output([sys.executable, __file__, str(folder)], timeout=300))
+def write(figures: Figures) -> str:
+    """A line for each model."""
+    rows = [
+        [each["name"], each["mb"], each["validating"], each["loading"], each["validating_mb"], each["loading_mb"],
+         each["seconds"]]
+        for each in figures["models"]
+    ]  # fmt: skip
+    return (
+        "The largest resident memory of the process that validates a model, and of a process that loads it to serve, "
+        "beyond the same process with a small model of the same kind, for each byte that it has more; neither is "
+        f"compiled. The bound is {figures['bound']} times the model's size.\n\n"
+        + table("Model | MB | validating, times its size | loading, times its size | validating, MB in all | "
+               "loading, MB in all | seconds to validate", rows)
+    )  # fmt: skip
 
 
-def measured(folder: Path, name: str, make: Any) -> list[str]:
-    small, large = folder / f"{name}-small", folder / name
-    small_size, small_proof, _ = prepared(small, name, make(SMALL_SIZE))
-    size, proof, seconds = prepared(large, name, make(SIZE))
-    small_load, load_peak = loaded_peak(small), loaded_peak(large)
-    times = [
-        (peak - small_peak) / (size - small_size)
-        for peak, small_peak in ((proof, small_proof), (load_peak, small_load))
-    ]
-    assert max(times) <= BOUND, f"{name}: {times}"
-    megabytes = [f"{count / MB:.0f}" for count in (size, proof, load_peak)]
-    return [name, megabytes[0], *(f"{one:.2f}" for one in times), *megabytes[1:], f"{seconds:.1f}"]
+def judge(figures: Figures) -> list[Verdict]:
+    """Both peaks within the bound."""
+    most = max(each[way] for each in figures["models"] for way in ("validating", "loading"))
+    return [Verdict("Peak beside the model's size", f"at most {BOUND} times", f"{most:.2f}", most <= BOUND)]
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        rows = [measured(Path(name), made, make) for made, make in (("neighbours", neighbours), ("forest", forest))]
-    heads = ["model", "MB", "proving, times its size", "loading, times its size", "proving, MB in all",
-             "loading, MB in all", "seconds to prove"]  # fmt: skip
-    table = "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
-    text = (
-        "# Memory of a large model\n\nWritten by `make bench-model-memory`: the largest resident memory of the process"
-        " that proves a model, and of a process that loads it to serve, beyond the same process with a small model of"
-        f" the same kind, for each byte that it has more; neither is compiled. The bound is"
-        f" {BOUND} times the model's size.\n\n{table}\n\n{datetime.now(UTC):%Y-%m-%d}, two cores.\n"
-    )
-    Console().print(text, markup=False)
-    (ROOT / "docs" / "benchmarks" / "model-memory.md").write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    load(Path(sys.argv[1])) if len(sys.argv) > 1 else main()
+SCENARIO = Scenario(
+    "model-memory", "Memory of a large model", run, write, "model-memory",
+    models=(), servers="", rounds=1, wrk=False, judge=judge,
+)  # fmt: skip

@@ -6,80 +6,106 @@ so that it always has work waiting. The server has one core for both, and whatev
 is kept clear of it, because a generator that waits for a core would measure its own wait.
 """
 
+import statistics
 import time
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 from benchmarks.harness.cores import SERVER, placement
-from benchmarks.harness.results import Options
-from benchmarks.harness.site import Server, Site
-from benchmarks.load.generators import measure, started
+from benchmarks.harness.figures import failed, shown, spread, spreads, table, total
+from benchmarks.harness.scenario import Bench, Figures, Scenario, Verdict
+from benchmarks.load.generators import closed_loop, measured, open_loop
 from benchmarks.load.plan import Call, Phase, Plan
 
-MODELS = ("iris", "slow")
 LOAD = 0.5
-HEALTH_A_SECOND = 50.0
+HEALTH_PER_SECOND = 50.0
 NEIGHBOURS = 8
-LONGEST_RATE = 4_000.0  # beyond it, the generator would be busier than the server
+MAX_RATE = 4_000.0  # beyond it, the generator would be busier than the server
 CONNECTIONS = 256
 WARM_SECONDS = 1.0
+WAYS = ("alone", "beside the 20 ms model")
+KINDS = {"iris": "iris", "live": "`GET /health/live`"}
+LATENCIES = ("p50_ms", "p90_ms", "p99_ms", "max_ms")
 
 
-def run(site: Site, options: Options, advance: Callable[[str], None]) -> dict[str, Any]:
+def run(bench: Bench) -> Figures:
     """Latencies of iris and of the health check over the rounds, alone and beside the neighbour."""
-    rounds = []
+    site, options = bench.site, bench.options
+    iris, slow = site.models["iris"], site.models["slow"]
+    seen: dict[str, list[Figures]] = {way: [] for way in WAYS}
+    neighbours = []
     with site.api(SERVER) as server:
-        advance("peak of iris")
-        peak = _peak(server, site, options)
-        rate = min(LOAD * peak, LONGEST_RATE)
+        bench.begins("peak of iris")
+        closed = Plan(server.port, site.key, [Call("iris", "/predict/", iris.body(1))], seconds=options.seconds)
+        if not options.quick:
+            measured(closed)
+        peak = measured(closed)["per_second"]
+        rate = min(LOAD * peak, MAX_RATE)
+        calls = [replace(closed.calls[0], weight=rate), Call("live", "/health/live", weight=HEALTH_PER_SECOND)]
+        # The first phase opens the connections; it is not counted.
+        lengths = (min(WARM_SECONDS, options.seconds), options.seconds)
+        phases = [Phase(rate + HEALTH_PER_SECOND, length) for length in lengths]
+        plan = replace(closed, calls=calls, connections=CONNECTIONS, phases=phases)
+        work = replace(closed, calls=[Call("slow", slow.path, slow.body(1))], connections=NEIGHBOURS,
+                       seconds=sum(lengths) + 60)  # fmt: skip
         for number in range(options.rounds):
-            advance("alone")
-            alone = _iris(server, site, rate, number, options)
-            advance("beside the 20 ms model")
-            rounds.append({"alone": alone, **_beside(server, site, rate, number, options)})
-    return {"placement": placement(SERVER), "peak": peak, "rate": rate, "neighbours": NEIGHBOURS, "rounds": rounds}
-
-
-def steps(options: Options) -> int:
-    """How often `run` advances."""
-    return 1 + options.rounds * 2
-
-
-def _peak(server: Server, site: Site, options: Options) -> float:
-    call = Call("iris", "/predict/", site.models["iris"].body(1))
-    plan = Plan(server.port, site.key, [call], 16, options.seconds)
-    if not options.quick:
-        measure(plan)
-    return float(measure(plan)["a_second"])
-
-
-def _iris(server: Server, site: Site, rate: float, seed: int, options: Options) -> dict[str, Any]:
-    calls = [
-        Call("iris", "/predict/", site.models["iris"].body(1), weight=rate),
-        Call("live", "/health/live", weight=HEALTH_A_SECOND),
+            bench.begins(WAYS[0])
+            seen[WAYS[0]].append(open_loop(replace(plan, seed=number), first=True).seen()["phases"][1])
+            bench.begins(WAYS[1])
+            neighbour = closed_loop(work)
+            time.sleep(min(1.0, options.seconds))  # the queue of the slow model has filled by then
+            seen[WAYS[1]].append(open_loop(replace(plan, seed=number), first=True).seen()["phases"][1])
+            neighbour.stop()
+            neighbours.append(neighbour.seen()["per_second"])
+    tails = [
+        beside["calls"]["iris"]["p99_ms"] / alone["calls"]["iris"]["p99_ms"]
+        for alone, beside in zip(*seen.values(), strict=True)
+        if "iris" in alone["calls"] and "iris" in beside["calls"]
     ]
-    # The first phase opens the connections; it is not counted.
-    phases = [
-        Phase(rate + HEALTH_A_SECOND, min(WARM_SECONDS, options.seconds)),
-        Phase(rate + HEALTH_A_SECOND, options.seconds),
-    ]
-    plan = Plan(server.port, site.key, calls, CONNECTIONS, phases=phases, seed=seed)
-    _, seen = started("open_loop", plan, first=True).seen()["phases"]
     return {
-        "a_second": seen["a_second"],
-        "iris": seen["calls"].get("iris"),
-        "live": seen["calls"].get("live"),
-        "failures": seen["failures"],
-        "late_ms": seen["late_ms"],
+        "placement": placement(SERVER),
+        "peak": round(peak),
+        "rate": round(rate),
+        "neighbour_per_second": round(statistics.median(neighbours), 1),
+        "ways": {
+            way: {
+                kind: spreads([each["calls"][kind] for each in rounds if kind in each["calls"]], *LATENCIES)
+                for kind in KINDS
+            }
+            for way, rounds in seen.items()
+        },
+        "ratio": spread(tails),
+        "failures": total(each["failures"] for rounds in seen.values() for each in rounds),
     }
 
 
-def _beside(server: Server, site: Site, rate: float, seed: int, options: Options) -> dict[str, Any]:
-    slow = site.models["slow"]
-    plan = Plan(server.port, site.key, [Call("slow", slow.path, slow.body(1))], NEIGHBOURS, options.seconds + 60)
-    neighbour = started("closed_loop", plan)
-    time.sleep(min(1.0, options.seconds))  # the queue of the slow model has filled by then
-    beside = _iris(server, site, rate, seed, options)
-    neighbour.stop()
-    seen = neighbour.seen()
-    return {"beside": beside, "neighbour_a_second": seen["a_second"], "neighbour_failures": seen["failures"]}
+def write(figures: Figures) -> str:
+    """Latencies by way and kind of request."""
+    rows = [
+        (f"{name}, {way}", *(figures["ways"][way][kind][latency] for latency in LATENCIES))
+        for way in WAYS
+        for kind, name in KINDS.items()
+    ]
+    return (
+        f"Iris in an open loop at {figures['rate']:,} requests per second both times (half of its peak, "
+        f"{figures['peak']:,}, or what the generator can send if that is less), health checks at 50 per second among "
+        f"them. The neighbour is a closed loop of {NEIGHBOURS} connections, which got "
+        f"{figures['neighbour_per_second']:.0f} answers per second. A closed loop for iris would send less as soon as "
+        f"it is delayed, and so hide the delay. {figures['placement']}. Medians (lowest to highest) of the rounds, in "
+        f"milliseconds. {failed(figures['failures'])}\n\n" + table("What | p50 | p90 | p99 | longest", rows)
+    )
+
+
+def judge(figures: Figures) -> list[Verdict]:
+    """What the neighbour may cost."""
+    ratio, live = figures["ratio"], figures["ways"][WAYS[1]]["live"]["p99_ms"]
+    what = "Iris beside the 20 ms model at full load, p99 beside its p99 alone"
+    return [
+        Verdict(what, "at most 3 times", shown(ratio) or "no answer", bool(ratio and ratio["median"] <= 3)),
+        Verdict("`GET /health/live` meanwhile, p99", "under 20 ms", shown(live, " ms") or "no answer",
+                bool(live and live["median"] < 20)),
+    ]  # fmt: skip
+
+
+SCENARIO = Scenario(
+    "slow-neighbour", "A slow neighbour", run, write, "synchronous", models=("iris", "slow"), judge=judge
+)

@@ -1,10 +1,34 @@
-"""The arithmetic behind the report."""
+"""The arithmetic behind the pages, and the pages that are published."""
 
-from typing import Any
+import json
+from collections import defaultdict
+from pathlib import Path
 
-from benchmarks.harness.figures import percentile, ratios, spread
-from benchmarks.report.targets import halves, peak_of, verdicts
-from benchmarks.scenarios.overload import recovery_seconds
+import pytest
+from benchmarks.harness import pages, results
+from benchmarks.harness.figures import percentile, ratios, shown, spread
+from benchmarks.harness.scenario import Scenario
+from benchmarks.scenarios import SCENARIOS, memory, restart
+from benchmarks.scenarios.overload import peak_of, recovery_seconds
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "benchmarks"
+BY_PAGE: dict[str, list[Scenario]] = defaultdict(list)
+for one in SCENARIOS:
+    BY_PAGE[one.page].append(one)
+
+
+@pytest.mark.parametrize("page", BY_PAGE)
+def test_a_published_page_says_what_its_figures_say(page: str) -> None:
+    found = {one.name: results.read(PUBLISHED / "data", one.name) for one in BY_PAGE[page]}
+    measured = {name: kept for name, kept in found.items() if kept is not None}
+    text = pages.text(page, [one for one in BY_PAGE[page] if one.name in measured], measured)
+    assert (PUBLISHED / f"{page}.md").read_text(encoding="utf-8") == text, "write it anew: make bench-pages"
+    assert not [name for name, kept in measured.items() if kept["circumstances"]["quick"]]
+
+
+def test_figures_are_read_as_they_were_written() -> None:
+    text = (PUBLISHED / "data" / "memory.json").read_text(encoding="utf-8")
+    assert results.flat(json.loads(text)) == text
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
@@ -15,7 +39,13 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 
 def test_ratios_are_taken_round_by_round() -> None:
     assert ratios([10, 4], [5, 1]) == [2, 4]
-    assert spread([3.0, 1.0, 2.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
+    assert spread([3.0, 1.0, None, 2.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
+    assert spread([None]) is None
+
+
+def test_a_figure_is_written_with_as_many_digits_as_it_is_worth() -> None:
+    assert [shown(value) for value in (None, 1234, 1234.5, 99.44, 9.994)] == ["", "1,234", "1,234", "99.4", "9.99"]
+    assert shown(spread([1.0, 2.0, 30.0]), " ms") == "2.00 ms (1.00 to 30.0)"
 
 
 def test_recovery_comes_with_the_first_two_normal_seconds_in_a_row() -> None:
@@ -36,18 +66,10 @@ def test_the_peak_is_the_best_at_any_load() -> None:
 
 
 def test_memory_is_judged_by_the_peaks_of_its_halves() -> None:
-    assert halves([1.0, 5.0, 2.0, 3.0, 6.5, 4.0]) == (5.0, 6.5)
-    kept = verdicts({"memory": {"pss_mb": [100.0, 101.0, 102.9, 100.0]}})
-    assert [each.kept for each in kept if each.kept is not None] == [True]
-
-
-def test_what_was_not_measured_is_not_claimed() -> None:
-    assert {each.kept for each in verdicts({})} == {None}
-    assert {each.measured for each in verdicts({})} == {""}
+    assert memory.halves([1.0, 5.0, 2.0, 3.0, 6.5, 4.0]) == (5.0, 6.5)
+    assert [each.kept for each in memory.judge({"pss_mb": [100.0, 101.0, 102.9, 100.0]})] == [True]
 
 
 def test_one_failed_request_breaks_the_promise_of_restarts() -> None:
-    seen: dict[str, Any] = {"requests": 1000, "failures": {"iris: lost": 1}}
-    figures = {"restart": {"seen": seen, "restarts": 10}}
-    (verdict,) = [each for each in verdicts(figures) if each.kept is not None]
+    (verdict,) = restart.judge({"requests": 1000, "failures": {"read": 1}, "restart_seconds": [0.4] * 10})
     assert (verdict.kept, verdict.measured) == (False, "1 of 1,000 in 10 restarts")
