@@ -5,19 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import results
-from benchmarks.harness.figures import table
+from benchmarks.harness.figures import failed, table
 from benchmarks.harness.scenario import Scenario
 
 BUSY = 1.0
-# Pages of several scenarios: their titles, and what stands first on them.
+# Of pages with several scenarios; what stands first on them is `text/PAGE.txt`.
 TITLES = {"synchronous": "Synchronous prediction, measured"}
-INTRODUCTIONS = {
-    "synchronous": (
-        "Authentication, metrics, request ids, strict JSON, admission and records are on, and settings are as shipped. "
-        "Ratios are medians of the rounds' own ratios (lowest to highest in brackets): the subjects take turns within "
-        "a round, so that what disturbs one disturbs what it is compared with.\n\n"
-    )
-}
+TEXT = Path(__file__).parents[1] / "text"
 Measured = dict[str, Any]
 
 
@@ -46,17 +40,15 @@ def write(scenarios: Sequence[Scenario], data: Path, folder: Path) -> list[Path]
 
 def text(page: str, scenarios: Sequence[Scenario], found: dict[str, Measured]) -> str:
     """A page of these scenarios, with `found` circumstances and figures by name."""
-    lines = [
-        f"# {TITLES.get(page) or scenarios[0].title}\n\n",
-        _warnings(found, scenarios),
-        INTRODUCTIONS.get(page, ""),
-    ]
-    verdicts = [each for one in scenarios if one.judge for each in one.judge(found[one.name]["figures"])]
-    if verdicts:
-        rows = [(each.what, each.target, each.measured, "yes" if each.kept else "**no**") for each in verdicts]
-        lines.append(table("What | Target | Measured | Kept", rows, words=(0, 1, 2, 3)))
+    lines = [f"# {TITLES.get(page) or scenarios[0].title}\n\n", _warnings(found, scenarios)]
+    lines += [(TEXT / f"{page}.txt").read_text(encoding="utf-8")] if page in TITLES else []
+    rows = [target.row(found[one.name]["figures"]) for one in scenarios for target in one.targets]
+    lines += [table("What | Target | Measured | Kept", rows, words=(0, 1, 2, 3))] if rows else []
     for one in scenarios:
-        lines += [f"## {one.title}\n\n" if page in TITLES else "", one.write(found[one.name]["figures"])]
+        figures = found[one.name]["figures"]
+        lines.append(f"## {one.title}\n\n" if page in TITLES else "")
+        shown = {**figures, "failed": failed(figures.get("failures", {})), **one.write(figures)}
+        lines.append((TEXT / f"{one.name}.txt").read_text(encoding="utf-8").format(**shown))
         lines.append(f"![{one.title}]({page}-{one.name}.svg)\n\n" if one.draw else "")
     return "".join([*lines, _circumstances(scenarios, found)])
 

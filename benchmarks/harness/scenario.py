@@ -1,10 +1,12 @@
 """What a scenario is: how it is measured, and how its figures are written and drawn."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.harness.figures import Spread, shown
 from benchmarks.harness.site import Site
 
 if TYPE_CHECKING:
@@ -32,20 +34,31 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """A target beside what was measured.
+class Target:
+    """What a scenario promises.
 
     Attributes:
         what: is asked.
         target: in words.
-        measured: in words.
-        kept: whether it was.
+        measured: the figure, or the spread, of which the median counts; None where nothing was measured.
+        at_least: bound of what keeps it.
+        at_most: the other bound.
+        unit: of the figure, with its blank.
     """
 
     what: str
     target: str
-    measured: str
-    kept: bool
+    measured: Callable[[Figures], float | Spread | None]
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    unit: str = ""
+
+    def row(self, figures: Figures) -> list[str]:
+        """Its line on the page, with what was measured and whether that keeps it."""
+        found = self.measured(figures)
+        value = found["median"] if isinstance(found, dict) else found
+        kept = value is not None and self.at_least <= value <= self.at_most
+        return [self.what, self.target, shown(found, self.unit) or "nothing", "yes" if kept else "**no**"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +100,28 @@ class Scenario:
         name: on the command line, and of the file with its figures.
         title: of its page or, where several share one, of its part.
         run: measures, and gives figures that JSON can hold.
-        write: Markdown of these figures, with an empty line at its end.
+        write: what `text/NAME.txt` shows beside the figures themselves: tables, and what is computed of them.
         page: the page's name without its ending.
         models: which are published before.
         servers: scenarios with the same word share servers; `durable` ones commit synchronously; empty for none.
         rounds: if the command line says nothing.
         seconds: if the command line says nothing.
         wrk: whether it has closed loops.
-        judge: targets beside these figures.
+        targets: what it promises.
         draw: the drawing of these figures, `PAGE-NAME.svg`.
     """
 
     name: str
     title: str
     run: Callable[[Bench], Figures]
-    write: Callable[[Figures], str]
+    write: Callable[[Figures], dict[str, Any]]
     page: str
     models: tuple[str, ...] = ("iris",)
     servers: str = "shared"
     rounds: int = 5
     seconds: float = 4.0
     wrk: bool = True
-    judge: Callable[[Figures], list[Verdict]] | None = None
+    targets: tuple[Target, ...] = ()
     draw: "Callable[[Figures], Figure] | None" = None
 
     def options(self, rounds: int | None, seconds: float | None, minutes: float, *, quick: bool) -> Options:

@@ -66,17 +66,12 @@ def run(bench: Bench) -> Figures:
     return {"alone_mb": round(alone, 1), "all_mb": round(whole, 1), "models": len(forms), "forms": sorted(kinds)}
 
 
-def write(figures: Figures) -> str:
+def write(figures: Figures) -> dict[str, Any]:
     """Before and after."""
     what = f"iris and {figures['models']} more: half forests of 100 trees, else logistic regressions and pipelines"
     rows = [["iris alone", f"{figures['alone_mb']:.0f} MB"], [what, f"{figures['all_mb']:.0f} MB"]]
-    return (
-        "PSS of the one API process after predictions with every model.\n\n"
-        + table("Loaded | PSS", rows)
-        + "In which form they serve:\n\n"
-        + "".join(f"- {kind}: {form}\n" for kind, form in figures["forms"])
-        + "\n"
-    )
+    served = ", ".join(f"{kind} {form}" for kind, form in figures["forms"])
+    return {"table": table("Loaded | PSS", rows), "served": served}
 
 
 SCENARIO = Scenario(

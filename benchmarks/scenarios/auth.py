@@ -9,10 +9,11 @@ application with and without its keys in turn, which no other process's luck can
 import asyncio
 import statistics
 from pathlib import Path
+from typing import Any
 
 from ai_platform.access.keyring import Keyring
 from ai_platform.api.gate import Gate
-from benchmarks.harness.figures import ratios, shown, table
+from benchmarks.harness.figures import ratios, table
 from benchmarks.harness.in_process import application, head, headers, target_of, thread_micros
 from benchmarks.harness.scenario import Bench, Figures, Scenario
 from benchmarks.harness.site import Server
@@ -92,7 +93,7 @@ async def _in_process(bench: Bench, texts: dict[str, str], chunks: int) -> Figur
     }
 
 
-def write(figures: Figures) -> str:
+def write(figures: Figures) -> dict[str, Any]:
     """Both tables."""
     ways, inner = figures["ways"], figures["in_process"]
     base = ways["off"]
@@ -103,19 +104,11 @@ def write(figures: Figures) -> str:
                      f"{more:+.0f} ({more / base['us']:+.1%})"])  # fmt: skip
         more = alone["more_us"]
         without.append([way, f"{alone['us']:.0f}", f"{more:+.1f} ({more / inner['off']['us']:+.1%})"])
-    return (
-        f"`POST /predict/` with the iris example, one API process, {CONNECTIONS} kept connections on the same machine, "
-        "every request with the same headers, the ways taken in turn. Requests per second and processor time (of the "
-        "server's event loop) are quartiles: what the best quarter of the rounds reached, which is the quarter that "
-        "other work disturbed least. The paired share is the median over all rounds of what each showed beside "
-        "`off`.\n\n"
-        + table("Authentication | requests/s | of `off` | paired | µs a request | more than `off`, µs", rows)
-        + "## Without the sockets\n\n"
-        f"The same application in one process and without a socket, {shown(figures['chunks'])} times {CHUNK} requests "
-        "each way in turn: processor time of its thread, and the median of the differences between neighbours. A real "
-        "request costs the server's reading and writing besides, so that the share is smaller there.\n\n"
-        + table("Authentication | µs a request | more than `off`, µs", without)
-    )
+    heads = "Authentication | requests/s | of `off` | paired | µs a request | more than `off`, µs"
+    return {
+        "table": table(heads, rows),
+        "without": table("Authentication | µs a request | more than `off`, µs", without),
+    }
 
 
 SCENARIO = Scenario("auth", "What authentication costs", run, write, "auth", rounds=30, seconds=1)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import psycopg
@@ -251,7 +252,7 @@ def _wait_for_stock(client: httpx.Client) -> float:
     return time.perf_counter() - begun
 
 
-def write(figures: Figures) -> str:
+def write(figures: Figures) -> dict[str, Any]:
     """Ours beside the reference."""
     rows = [
         [
@@ -262,12 +263,7 @@ def write(figures: Figures) -> str:
         ]
         for name, each in figures["series"].items()
     ]
-    return (
-        "The stock design is in `benchmarks/harness/stock.py`; how each figure is taken, in "
-        "`benchmarks/scenarios/jobs.py`. PostgreSQL commits synchronously; the API and the load have a core each; "
-        "there is one worker process. Medians (lowest to highest) of rounds taken in turn; the ratio is the median of "
-        "the rounds' ratios, which is what to compare.\n\n" + table("What | this platform | reference | ratio", rows)
-    )
+    return {"table": table("What | this platform | reference | ratio", rows)}
 
 
 def _precise(value: dict[str, float], unit: str) -> str:

@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness.cores import SERVER, placement
-from benchmarks.harness.figures import failed, table
+from benchmarks.harness.figures import table
 from benchmarks.harness.measures import pss_mb
-from benchmarks.harness.scenario import Bench, Figures, Scenario, Verdict
+from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.harness.site import Site
 from benchmarks.load.generators import measured, open_loop
 from benchmarks.load.plan import Call, Phase, Plan
@@ -73,22 +73,23 @@ def halves(samples: list[float]) -> tuple[float, float]:
     return max(samples[:middle]), max(samples[middle:])
 
 
-def write(figures: Figures) -> str:
+def growth(figures: Figures) -> float:
+    """MB from the peak of the first half to that of the second."""
+    first, second = halves(figures["pss_mb"])
+    return round(second - first, 1)
+
+
+def write(figures: Figures) -> dict[str, Any]:
     """What came, and the peaks."""
-    first, second = halves(figures["pss_mb"])
-    return (
-        f"{len(figures['pss_mb'])} looks at PSS (one process and its children), at {figures['rate']:,} requests per "
-        f"second, half of {figures['capacity']:,}. {failed(figures['failures'])} Peak of the first half {first:.1f} "
-        f"MB, of the second {second:.1f} MB. {figures['placement']}.\n\n"
-        + table("Requests, as expected | count", [*figures["requests"].items()])
-    )
+    samples = figures["pss_mb"]
+    rows = [*figures["requests"].items()]
+    return {"table": table("Requests, as expected | count", rows), "looks": len(samples), "peaks": halves(samples)}
 
 
-def judge(figures: Figures) -> list[Verdict]:
-    """Memory does not grow."""
-    first, second = halves(figures["pss_mb"])
-    what = "PSS under mixed load: peak of the second half above the first half's"
-    return [Verdict(what, "at most 2 MB", f"{second - first:+.1f} MB", second - first <= 2)]
+TARGETS = (
+    Target("PSS under mixed load: peak of the second half above the first half's", "at most 2 MB", growth, at_most=2,
+           unit=" MB"),
+)  # fmt: skip
 
 
 def draw(figures: Figures) -> "Figure":
@@ -105,5 +106,5 @@ def draw(figures: Figures) -> "Figure":
 
 SCENARIO = Scenario(
     "memory", "Memory under load", run, write, "synchronous",
-    models=("iris", "forest", "pipeline"), judge=judge, draw=draw,
+    models=("iris", "forest", "pipeline"), targets=TARGETS, draw=draw,
 )  # fmt: skip

@@ -29,9 +29,8 @@ from ai_platform.runtimes.signature import Feature
 from ai_platform.settings import Settings
 from benchmarks import ROOT
 from benchmarks.harness.figures import table
-from benchmarks.harness.scenario import Bench, Figures, Scenario, Verdict
+from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 
-BOUND = 2.3
 MB = 1_000_000
 SIZE, QUICK_SIZE, SMALL_SIZE = 200 * MB, 10 * MB, 2_500_000
 
@@ -54,7 +53,7 @@ def forest(size: int) -> Any:
 def run(bench: Bench) -> Figures:
     """Peaks of both models, in bytes for each byte of the model and in all."""
     size = QUICK_SIZE if bench.options.quick else SIZE
-    return {"bound": BOUND, "models": [_measured(bench, make, size) for make in (neighbours, forest)]}
+    return {"models": [_measured(bench, make, size) for make in (neighbours, forest)]}
 
 
 def _measured(bench: Bench, make: Any, large: int) -> Figures:
@@ -128,29 +127,19 @@ def load(place: str) -> None:
     print(next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")))
 
 
-def write(figures: Figures) -> str:
+def write(figures: Figures) -> dict[str, Any]:
     """A line for each model."""
-    rows = [
-        [each["name"], each["mb"], each["validating"], each["loading"], each["validating_mb"], each["loading_mb"],
-         each["seconds"]]
-        for each in figures["models"]
-    ]  # fmt: skip
-    return (
-        "The largest resident memory of the process that validates a model, and of a process that loads it to serve, "
-        "beyond the same process with a small model of the same kind, for each byte that it has more; neither is "
-        f"compiled. The bound is {figures['bound']} times the model's size.\n\n"
-        + table("Model | MB | validating, times its size | loading, times its size | validating, MB in all | "
-               "loading, MB in all | seconds to validate", rows)
-    )  # fmt: skip
+    names = ("name", "mb", "validating", "loading", "validating_mb", "loading_mb", "seconds")
+    heads = ("Model | MB | validating, times its size | loading, times its size | validating, MB in all | "
+             "loading, MB in all | seconds to validate")  # fmt: skip
+    return {"table": table(heads, [[each[name] for name in names] for each in figures["models"]])}
 
 
-def judge(figures: Figures) -> list[Verdict]:
-    """Both peaks within the bound."""
-    most = max(each[way] for each in figures["models"] for way in ("validating", "loading"))
-    return [Verdict("Peak beside the model's size", f"at most {BOUND} times", f"{most:.2f}", most <= BOUND)]
-
-
+TARGETS = (
+    Target("Peak beside the model's size", "at most 2.3 times",
+           lambda it: max(each[way] for each in it["models"] for way in ("validating", "loading")), at_most=2.3),
+)  # fmt: skip
 SCENARIO = Scenario(
     "model-memory", "Memory of a large model", run, write, "model-memory",
-    models=(), servers="", rounds=1, wrk=False, judge=judge,
+    models=(), servers="", rounds=1, wrk=False, targets=TARGETS,
 )  # fmt: skip

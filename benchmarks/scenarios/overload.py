@@ -1,11 +1,11 @@
 """More than there is room for: the 20 ms model, open loop, from a fifth of its capacity to ten times it, and back."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness.cores import SERVER, placement
-from benchmarks.harness.figures import shown, spread, spreads, table, total
-from benchmarks.harness.scenario import Bench, Figures, Scenario, Verdict
+from benchmarks.harness.figures import spread, spreads, table, total
+from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.load.generators import measured, open_loop
 from benchmarks.load.plan import Call, Phase, Plan
 
@@ -112,43 +112,29 @@ def peak_of(overloaded: Figures) -> float:
     return float(max(overloaded["capacity"], *(each["goodput"] for each in overloaded["at"].values())))
 
 
-def write(figures: Figures) -> str:
+def write(figures: Figures) -> dict[str, Any]:
     """Figures by load, and the recovery."""
     rows = [
         (f"{float(load):g}", at["goodput"], at["p50_ms"], at["p99_ms"], f"{at['refused']['median']:,.0f}",
          at["refused_p99_ms"], figures["other_failures"][load])
         for load, at in figures["at"].items()
     ]  # fmt: skip
+    heads = "Load | answered/s | p50 ms | p99 ms | refused (503) | refused p99 ms | other failures"
     recovery = ", ".join(f"{each:g}" for each in figures["recovery_seconds"])
-    return (
-        f"The 20 ms model alone, in an open loop: Poisson arrivals, {figures['phase_seconds']:g} s at each load, and a "
-        f"latency that counts from when the request was due. Load 1 is what a closed loop of {CLOSED_CONNECTIONS} "
-        f"connections got just before ({figures['capacity']['median']:.0f} per second); the best goodput at any load "
-        f"was {figures['peak']['median']:.0f}. No two requests are equal, so none is answered from the cache. "
-        f"{figures['placement']}. The generator comes first on its core, and was late by {figures['late_ms']:.1f} ms "
-        "at worst. Medians (lowest to highest) of the rounds.\n\n"
-        + table("Load | answered/s | p50 ms | p99 ms | refused (503) | refused p99 ms | other failures", rows, words=())
-        + f"After the heaviest load, at {NORMAL} again: seconds until two seconds in a row had a median of at most "
-        f"{NORMAL_FACTOR} times what it was before, round by round: {recovery}.\n\n"
-    )
+    return {"table": table(heads, rows, words=()), "recovery": recovery}
 
 
-def judge(figures: Figures) -> list[Verdict]:
-    """What an overloaded platform should still do."""
-    goodput, slower = figures["goodput_of_peak"], figures["slower"]
-    refused = figures["at"][str(HEAVIEST)]["refused_p99_ms"]
-    others = sum(figures["other_failures"].values()) + sum(figures["failures_afterwards"].values())
-    slowest = max(figures["recovery_seconds"])
-    return [
-        Verdict("The 20 ms model at 10 times its capacity: goodput beside the peak", "at least 0.9", shown(goodput),
-                goodput["median"] >= 0.9),
-        Verdict("p99 of what is accepted, beside p99 at 0.8 load", "at most 2 times",
-                shown(slower) or "nothing to measure", bool(slower and slower["median"] <= 2)),
-        Verdict("Refusals (503), p99", "under 20 ms", shown(refused, " ms") or "nothing to measure",
-                bool(refused and refused["median"] < 20)),
-        Verdict("Failures other than 503, at any load", "none", f"{others:,}", others == 0),
-        Verdict("Normal again after it", "within 5 s", f"{slowest:g} s at the slowest", slowest <= 5),
-    ]  # fmt: skip
+TARGETS = (
+    Target("The 20 ms model at 10 times its capacity: goodput beside the peak", "at least 0.9",
+           lambda it: it["goodput_of_peak"], at_least=0.9),
+    Target("p99 of what is accepted, beside p99 at 0.8 load", "at most 2 times", lambda it: it["slower"], at_most=2),
+    Target("Refusals (503), p99", "under 20 ms", lambda it: it["at"][str(HEAVIEST)]["refused_p99_ms"], at_most=20,
+           unit=" ms"),
+    Target("Failures other than 503, at any load", "none",
+           lambda it: sum(it["other_failures"].values()) + sum(it["failures_afterwards"].values()), at_most=0),
+    Target("Normal again after it, at the slowest", "within 5 s", lambda it: max(it["recovery_seconds"]), at_most=5,
+           unit=" s"),
+)  # fmt: skip
 
 
 def draw(figures: Figures) -> "Figure":
@@ -177,4 +163,6 @@ def draw(figures: Figures) -> "Figure":
     return figure
 
 
-SCENARIO = Scenario("overload", "Overload", run, write, "synchronous", models=("iris", "slow"), judge=judge, draw=draw)
+SCENARIO = Scenario(
+    "overload", "Overload", run, write, "synchronous", models=("iris", "slow"), targets=TARGETS, draw=draw
+)

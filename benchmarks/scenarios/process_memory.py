@@ -5,6 +5,7 @@ predictions on many connections and two seconds of quiet, with iris loaded.
 """
 
 import time
+from typing import Any
 
 import httpx
 
@@ -46,7 +47,7 @@ def predict(server: Server, site: Site) -> None:
         client.close()
 
 
-def write(figures: Figures) -> str:
+def write(figures: Figures) -> dict[str, Any]:
     """By number of processes."""
     found = figures["processes"]
     rows = [
@@ -55,13 +56,7 @@ def write(figures: Figures) -> str:
     ]
     most = max(found)
     added = (found[most]["total"] - found["2"]["total"]) / max(1, int(most) - 2)
-    return (
-        "PSS (`/proc/PID/smaps_rollup`) of all processes of the API with iris loaded, after predictions on "
-        f"{CONNECTIONS} connections. A page that several processes share counts once in the sum.\n\n"
-        + table("`--api-processes` | In all | Parent | Each process", rows, words=())
-        + f"Each process beyond the second adds {added:.0f} MB, and its own copy of every further model ([what models "
-        "cost](api-memory.md)). A container of its own adds the whole of the first row.\n\n"
-    )
+    return {"table": table("`--api-processes` | In all | Parent | Each process", rows, words=()), "added": added}
 
 
 SCENARIO = Scenario(

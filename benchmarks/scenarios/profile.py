@@ -168,17 +168,9 @@ async def _whole(protocol: HttpToolsProtocol, site: Site, repeats: int) -> float
     return statistics.median(found[5:])
 
 
-def write(figures: Figures) -> str:
+def write(figures: Figures) -> dict[str, Any]:
     """Part by part."""
-    return (
-        "Iris, one row, in one process without a socket: processor time of the thread, medians of "
-        f"{figures['repeats']} runs of {CALLS} calls, in microseconds. The limit of a part is what the least takes "
-        "that it cannot do without. Parts are measured one after another, each in a loop of its own, where it finds "
-        "the processor's caches warm; in a request they do not, so that the whole is more than their sum. On top come "
-        "the system's calls for reading from and writing to the socket, alike for both. What each part does, [the "
-        "request path](../architecture/request-path.md) says.\n\n"
-        + parts_table("Part | µs | Limit, µs | What the limit is", figures["parts"])
-    )
+    return {"table": parts_table("Part | µs | Limit, µs | What the limit is", figures["parts"])}
 
 
 SCENARIO = Scenario("profile", "The profile of one prediction", run, write, "profile", rounds=1, wrk=False)

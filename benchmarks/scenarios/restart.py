@@ -6,10 +6,10 @@ after `Connection: close`, and counts what broke, what timed out and every statu
 
 import signal
 import time
+from typing import Any
 
 from benchmarks.harness.cores import ALL, placement
-from benchmarks.harness.figures import failed
-from benchmarks.harness.scenario import Bench, Figures, Scenario, Verdict
+from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.harness.site import Server
 from benchmarks.load.generators import closed_loop
 from benchmarks.load.plan import Call, Plan
@@ -65,24 +65,14 @@ def _restarted(server: Server, number: int) -> float:
     return time.monotonic() - begun
 
 
-def write(figures: Figures) -> str:
+def write(figures: Figures) -> dict[str, Any]:
     """What the clients saw."""
     took = ", ".join(f"{each:.1f}" for each in figures["restart_seconds"])
-    return (
-        f"{figures['processes']} API processes on one port, 16 kept connections that send iris without a pause and "
-        f"never try again, SIGTERM to one process, {len(figures['restart_seconds'])} times. {figures['requests']:,} "
-        f"requests in {figures['seconds']} s. {failed(figures['failures'])} p50 {figures['p50_ms']:.2f} ms, p99 "
-        f"{figures['p99_ms']:.2f} ms, longest {figures['max_ms']:.0f} ms. Seconds from each SIGTERM until another "
-        f"process had taken the place: {took}. {figures['placement']}.\n\n"
-    )
+    return {"took": took, "restarts": len(figures["restart_seconds"])}
 
 
-def judge(figures: Figures) -> list[Verdict]:
-    """Nobody notices."""
-    lost = sum(figures["failures"].values())
-    what = "SIGTERM and restart of one of two processes under load, ten times: requests that failed"
-    measured = f"{lost:,} of {figures['requests']:,} in {len(figures['restart_seconds'])} restarts"
-    return [Verdict(what, "none", measured, lost == 0)]
-
-
-SCENARIO = Scenario("restart", "Restarts under load", run, write, "synchronous", judge=judge)
+TARGETS = (
+    Target("SIGTERM and restart of one of two processes under load, ten times: requests that failed", "none",
+           lambda it: sum(it["failures"].values()), at_most=0),
+)  # fmt: skip
+SCENARIO = Scenario("restart", "Restarts under load", run, write, "synchronous", targets=TARGETS)

@@ -9,10 +9,11 @@ is kept clear of it, because a generator that waits for a core would measure its
 import statistics
 import time
 from dataclasses import replace
+from typing import Any
 
 from benchmarks.harness.cores import SERVER, placement
-from benchmarks.harness.figures import failed, shown, spread, spreads, table, total
-from benchmarks.harness.scenario import Bench, Figures, Scenario, Verdict
+from benchmarks.harness.figures import spread, spreads, table, total
+from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.load.generators import closed_loop, measured, open_loop
 from benchmarks.load.plan import Call, Phase, Plan
 
@@ -78,34 +79,22 @@ def run(bench: Bench) -> Figures:
     }
 
 
-def write(figures: Figures) -> str:
+def write(figures: Figures) -> dict[str, Any]:
     """Latencies by way and kind of request."""
     rows = [
         (f"{name}, {way}", *(figures["ways"][way][kind][latency] for latency in LATENCIES))
         for way in WAYS
         for kind, name in KINDS.items()
     ]
-    return (
-        f"Iris in an open loop at {figures['rate']:,} requests per second both times (half of its peak, "
-        f"{figures['peak']:,}, or what the generator can send if that is less), health checks at 50 per second among "
-        f"them. The neighbour is a closed loop of {NEIGHBOURS} connections, which got "
-        f"{figures['neighbour_per_second']:.0f} answers per second. A closed loop for iris would send less as soon as "
-        f"it is delayed, and so hide the delay. {figures['placement']}. Medians (lowest to highest) of the rounds, in "
-        f"milliseconds. {failed(figures['failures'])}\n\n" + table("What | p50 | p90 | p99 | longest", rows)
-    )
+    return {"table": table("What | p50 | p90 | p99 | longest", rows)}
 
 
-def judge(figures: Figures) -> list[Verdict]:
-    """What the neighbour may cost."""
-    ratio, live = figures["ratio"], figures["ways"][WAYS[1]]["live"]["p99_ms"]
-    what = "Iris beside the 20 ms model at full load, p99 beside its p99 alone"
-    return [
-        Verdict(what, "at most 3 times", shown(ratio) or "no answer", bool(ratio and ratio["median"] <= 3)),
-        Verdict("`GET /health/live` meanwhile, p99", "under 20 ms", shown(live, " ms") or "no answer",
-                bool(live and live["median"] < 20)),
-    ]  # fmt: skip
-
-
+TARGETS = (
+    Target("Iris beside the 20 ms model at full load, p99 beside its p99 alone", "at most 3 times",
+           lambda it: it["ratio"], at_most=3),
+    Target("`GET /health/live` meanwhile, p99", "under 20 ms", lambda it: it["ways"][WAYS[1]]["live"]["p99_ms"],
+           at_most=20, unit=" ms"),
+)  # fmt: skip
 SCENARIO = Scenario(
-    "slow-neighbour", "A slow neighbour", run, write, "synchronous", models=("iris", "slow"), judge=judge
+    "slow-neighbour", "A slow neighbour", run, write, "synchronous", models=("iris", "slow"), targets=TARGETS
 )

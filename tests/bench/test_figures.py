@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from benchmarks.harness import pages, results
 from benchmarks.harness.figures import percentile, ratios, shown, spread
-from benchmarks.harness.scenario import Scenario
+from benchmarks.harness.scenario import Scenario, Target
 from benchmarks.scenarios import SCENARIOS, memory, restart
 from benchmarks.scenarios.overload import peak_of, recovery_seconds
 
@@ -67,9 +67,15 @@ def test_the_peak_is_the_best_at_any_load() -> None:
 
 def test_memory_is_judged_by_the_peaks_of_its_halves() -> None:
     assert memory.halves([1.0, 5.0, 2.0, 3.0, 6.5, 4.0]) == (5.0, 6.5)
-    assert [each.kept for each in memory.judge({"pss_mb": [100.0, 101.0, 102.9, 100.0]})] == [True]
+    kept, grown = {"pss_mb": [100.0, 101.0, 102.9, 100.0]}, {"pss_mb": [100.0, 101.0, 103.1, 100.0]}
+    assert [memory.TARGETS[0].row(each)[2:] for each in (kept, grown)] == [["1.90 MB", "yes"], ["2.10 MB", "**no**"]]
 
 
 def test_one_failed_request_breaks_the_promise_of_restarts() -> None:
-    (verdict,) = restart.judge({"requests": 1000, "failures": {"read": 1}, "restart_seconds": [0.4] * 10})
-    assert (verdict.kept, verdict.measured) == (False, "1 of 1,000 in 10 restarts")
+    assert restart.TARGETS[0].row({"failures": {"read": 1}})[2:] == ["1", "**no**"]
+
+
+def test_what_was_not_measured_keeps_no_promise() -> None:
+    target = Target("p99", "at most 3", lambda it: spread(it["tails"]), at_most=3)
+    assert target.row({"tails": []})[2:] == ["nothing", "**no**"]
+    assert target.row({"tails": [2.0, 3.0, 9.0]})[2:] == ["3.00 (2.00 to 9.00)", "yes"]
