@@ -48,7 +48,8 @@ write_upstream() {
     echo "  least_conn;"
     for address in $1; do echo "  server $address:$PORT max_fails=1 fail_timeout=2s;"; done
     [ -n "$1" ] || echo "  server 127.0.0.1:9 down;"
-    # uvicorn closes a connection that was idle for 5 s; we must be first, or a request meets its end.
+    # The API closes idle connections after 75 s, and 5 s after it was told to end; we must be first, or a request
+    # meets its end.
     echo "  keepalive 64;"
     echo "  keepalive_timeout 3s;"
     echo "  keepalive_requests 100000;"

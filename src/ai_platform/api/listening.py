@@ -10,13 +10,15 @@ from ai_platform.errors import StackError
 
 # The kernel takes the smaller of this and net.core.somaxconn.
 BACKLOG = 2048
-# A caller whose machine or network is gone says no goodbye. Accepted connections inherit this: the kernel asks after
-# half a minute of silence, and gives up a minute after that.
-_GONE_CALLERS = (
+# Accepted connections inherit these. A caller whose machine or network is gone says no goodbye: the kernel asks after
+# half a minute of silence, and gives up a minute after that. Of an answer that is not read the kernel would take
+# megabytes a connection, until it has no memory for anybody's; so it takes little more than it can send.
+_OPTIONS = (
     ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
     ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 30),
     ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 15),
     ((socket.IPPROTO_TCP, socket.TCP_KEEPCNT), 4),
+    ((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT), 65_536),
 )
 
 
@@ -42,7 +44,7 @@ def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        for option, value in _GONE_CALLERS:
+        for option, value in _OPTIONS:
             made.setsockopt(*option, value)
         made.bind(address)
         made.listen(BACKLOG)
