@@ -114,11 +114,12 @@ def test_connections_that_wait_cost_little_and_delay_nobody(
 ) -> None:
     pid = api.parts["api"].pid
     rest = memory_kb(pid)
-    with contextlib.ExitStack() as held, Watch(api.port) as watch:
+    with contextlib.ExitStack() as held:
         made = opened(held, api.port, sent)
         if kind == "idle after an answer":
             eventually(lambda: answered(made) == CONNECTIONS, 30, "all are answered")
-        eventually(lambda: len(watch.seconds) > 60, 60, "the others were asked often enough")
+        with Watch(api.port) as watch:
+            eventually(lambda: len(watch.seconds) > 60, 60, "the others were asked often enough")
         grown = memory_kb(pid) - rest
     print(f"\n{CONNECTIONS} {kind}: {grown} kB more; live in {watch.usual() * 1e3:.1f} ms")
     assert grown < CONNECTIONS * most_kb + BESIDE_KB
