@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, Ra
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
@@ -172,7 +172,8 @@ ESTIMATORS: list[tuple[str, Callable[[], Any], Callable[[], Given], Signature | 
         Signature(inputs=NUMBERED.inputs)),
     ("a search over several labels a row", lambda: GridSearchCV(
         make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(max_iter=500))),
-        {"onevsrestclassifier__estimator__C": [0.1]}, cv=2).fit(IRIS.data, several_labels()), FLOWERS,
+        {"onevsrestclassifier__estimator__C": [0.1]}, cv=KFold(2, shuffle=True, random_state=0)).fit(
+            IRIS.data, several_labels()), FLOWERS,
         Signature(inputs=NUMBERED.inputs)),
     ("outliers", lambda: IsolationForest(n_estimators=5, random_state=0).fit(IRIS.data), FLOWERS, None),
     ("mixed types with missing values", lambda: make_pipeline(mixed(), LogisticRegression()).fit(

@@ -234,7 +234,7 @@ CASES = [
     Case("give --sample with just its inputs", Try("onnx", of_any_width), Try("onnx", of_any_width, SAMPLE)),
     Case("give --sample with just its inputs, in the order of training",
          Try("onnx", exported(SUM), from_frame(FRAME.assign(target=1.0))), Try("onnx", exported(SUM), SAMPLE)),
-    Case("the sample has no column 'd'; give --sample with all inputs of the model",
+    Case("the sample has no column 'd'; give --sample with all",
          Try("lightgbm", lightgbm_text, OTHER), Try("lightgbm", lightgbm_text, SAMPLE)),
     Case("the sample has no column 'a'; give --sample with all inputs of the model",
          Try("python", python("return [1.0 for _ in rows]"), sample(b=[1.0], c=[2.0])),

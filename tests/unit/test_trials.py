@@ -1,6 +1,7 @@
 """Trying a model: one row, two, many; what a model cannot do with them is refused, and what the platform can do is."""
 
 import io
+import threading
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from ai_platform.errors import ArtifactRefused
 from ai_platform.models.sample_rows import invented
 from ai_platform.models.trials import Trial
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.runtime import Hints, LoadedModel
-from ai_platform.runtimes.signature import Signature
+from ai_platform.runtimes.runtime import Hints, LoadedModel, Outputs
+from ai_platform.runtimes.signature import Feature, Signature
 
 X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
 ROWS: list[list[Any]] = X.astype(float).tolist()
@@ -184,3 +185,17 @@ def test_answers_that_are_not_finite_are_the_same_as_themselves_and_counted() ->
     loaded, signature = opened("python", source("return [float('nan') if row[0] == 0 else row[0] for row in rows]"))
     found = Trial(loaded, "python", signature, sampled=True).run([[0.0], [1.0]])
     assert (found.rows, found.non_finite) == (32, 16)
+
+
+def test_of_a_slow_model_two_rows_are_tried_and_not_all() -> None:
+    calls: list[int] = []
+
+    class Slow:
+        def predict(self, rows: Any) -> Outputs:
+            calls.append(len(rows))
+            threading.Event().wait(1.1 if len(calls) == 2 else 0)  # what one row is seen to take
+            return Outputs([row[0] for row in rows])
+
+    signature = Signature(inputs=(Feature(name="a"),))
+    found = Trial(Slow(), "python", signature, sampled=True).run([[float(number)] for number in range(50)])
+    assert (found.rows, calls) == (2, [1, 1, 2, 1])

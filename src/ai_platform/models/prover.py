@@ -107,6 +107,7 @@ def _opened(
     rows = _rows(request.draft, signature)
     trial = Trial(loaded, request.draft.format, signature, sampled=rows != [invented(signature)])
     found = trial.run(rows)
+    shown = rows[: min(GOLDEN_ROWS, found.rows)]
     manifest = Manifest(
         model=request.draft.model,
         format=request.draft.format,
@@ -115,7 +116,7 @@ def _opened(
         signature=with_examples(signature, trial.example(rows)),
         libraries={"python": platform.python_version(), **runtime.libraries()},
         metrics=request.draft.metrics,
-        golden=record(loaded.predict(rows[:GOLDEN_ROWS]), rows[:GOLDEN_ROWS]),
+        golden=record(loaded.predict(shown), shown),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         hard_limit_seconds=request.draft.hard_limit_seconds,
     )
