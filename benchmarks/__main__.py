@@ -12,8 +12,8 @@ from rich.console import Console
 
 from benchmarks import ROOT
 from benchmarks.harness import pages, results
-from benchmarks.harness.cores import LOAD, pinned
-from benchmarks.harness.scenario import Bench, Scenario
+from benchmarks.harness.cores import ALL, LOAD, pinned
+from benchmarks.harness.scenario import DURABLE, Bench, Scenario
 from benchmarks.harness.site import Site, site
 from benchmarks.load import wrk
 from benchmarks.scenarios import SCENARIOS
@@ -34,7 +34,9 @@ def main() -> None:
 
 def measure(servers: str, chosen: list[Scenario], given: argparse.Namespace) -> None:
     """Run scenarios over the same servers, and keep what each found as soon as it has."""
-    with tempfile.TemporaryDirectory(prefix="aip-bench-") as place, pinned(LOAD), contextlib.ExitStack() as stack:
+    # Jobs are drained by as many processes as there are cores to share; a prediction has one, and the rest the other.
+    cores = ALL if servers == DURABLE else LOAD
+    with tempfile.TemporaryDirectory(prefix="aip-bench-") as place, pinned(cores), contextlib.ExitStack() as stack:
         folder = Path(place)
         running = stack.enter_context(started(servers, chosen, folder))
         for one in chosen:
@@ -54,7 +56,7 @@ def started(servers: str, chosen: list[Scenario], folder: Path) -> Iterator[Site
         return
     names = {model for one in chosen for model in one.models}
     console.print(f"starting PostgreSQL and Valkey, publishing {', '.join(sorted(names))}")
-    with site(folder, names, durable=servers == "durable") as running:
+    with site(folder, names, durable=servers == DURABLE) as running:
         yield running
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Figures = dict[str, Any]
 QUICK_SECONDS = 0.3
+DURABLE = "durable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Scenario:
         write: what `text/NAME.txt` shows beside the figures themselves: tables, and what is computed of them.
         page: the page's name without its ending.
         models: which are published before.
-        servers: scenarios with the same word share servers; `durable` ones commit synchronously; empty for none.
+        servers: scenarios with the same word share servers, DURABLE ones commit synchronously; empty for none.
         rounds: if the command line says nothing.
         seconds: if the command line says nothing.
         wrk: whether it has closed loops.

@@ -26,7 +26,7 @@ from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
 from benchmarks.harness.in_process import parts_table
-from benchmarks.harness.scenario import Bench, Figures, Scenario
+from benchmarks.harness.scenario import DURABLE, Bench, Figures, Scenario
 
 BODY = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
 RESULT = json.dumps({"prediction": 0, "label": "setosa", "probabilities": [0.98, 0.02, 0.0], "id": "x" * 36})
@@ -188,4 +188,4 @@ def write(figures: Figures) -> dict[str, Any]:
     return {"table": parts_table("Part | µs a job | Limit, µs | What it cannot cost less than", figures["parts"])}
 
 
-SCENARIO = Scenario("job-cost", "What a job costs", run, write, "job-cost", servers="durable", rounds=1, wrk=False)
+SCENARIO = Scenario("job-cost", "What a job costs", run, write, "job-cost", servers=DURABLE, rounds=1, wrk=False)

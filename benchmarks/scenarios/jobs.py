@@ -19,9 +19,9 @@ import httpx
 import psycopg
 
 from benchmarks import ROOT
-from benchmarks.harness.cores import ALL, LOAD, SERVER
+from benchmarks.harness.cores import ALL, LOAD, SERVER, pinned
 from benchmarks.harness.figures import ratios, spread, table
-from benchmarks.harness.scenario import Bench, Figures, Scenario
+from benchmarks.harness.scenario import DURABLE, Bench, Figures, Scenario
 from benchmarks.harness.site import Server, Site, running, uvicorn
 from benchmarks.load.generators import measured
 from benchmarks.load.plan import Call, Plan
@@ -200,26 +200,22 @@ def run(bench: Bench) -> Figures:
 
 @contextlib.contextmanager
 def everything(site: Site) -> Iterator[tuple[Ours, Stock]]:
-    """Both designs on the same durable servers; each API on one core, the load on the other."""
+    """Both designs on the same durable servers; each API on one core, the load on the other, the rest on both."""
     many = {"waiting_per_owner": 10**7, "waiting_in_all": 10**7}
     jobs, worker = site.settings.jobs.model_copy(update=many), site.settings.worker
     settings = site.settings.model_copy(
         update={"auth": "off", "jobs": jobs, "worker": worker.model_copy(update={"concurrency": 1})}
     )
-    # The load and the servers keep the core that this process has; workers have both.
-    os.sched_setaffinity(0, ALL)
     with contextlib.ExitStack() as stack:
-        stack.callback(os.sched_setaffinity, 0, LOAD)
         platform = stack.enter_context(Platform.running(settings))
         os.sched_setaffinity(platform.parts["api"].pid, SERVER)
         yield Ours(platform), Stock(site, stack)
 
 
 def _load(server: Server, path: str, seconds: float, requests: int = 0) -> Figures:
-    os.sched_setaffinity(0, LOAD)
     call = Call("job", path, BODY, expect=200 if path == "/noop" else 202)
-    seen = measured(Plan(server.port, "", [call], CONNECTIONS, seconds, requests))
-    os.sched_setaffinity(0, ALL)
+    with pinned(LOAD):
+        seen = measured(Plan(server.port, "", [call], CONNECTIONS, seconds, requests))
     if seen["failures"]:
         raise RuntimeError(f"{path}: {seen['failures']}")
     return seen
@@ -255,12 +251,7 @@ def _wait_for_stock(client: httpx.Client) -> float:
 def write(figures: Figures) -> dict[str, Any]:
     """Ours beside the reference."""
     rows = [
-        [
-            name,
-            _precise(each["ours"], each["unit"]),
-            _precise(each["reference"], each["unit"]),
-            f"{each['ratio']:.2f}",
-        ]
+        [name, *(_precise(each[whose], each["unit"]) for whose in ("ours", "reference")), f"{each['ratio']:.2f}"]
         for name, each in figures["series"].items()
     ]
     return {"table": table("What | this platform | reference | ratio", rows)}
@@ -270,4 +261,4 @@ def _precise(value: dict[str, float], unit: str) -> str:
     return f"{value['median']:,.2f} ({value['low']:,.2f} to {value['high']:,.2f}) {unit}"
 
 
-SCENARIO = Scenario("jobs", "Durable jobs, measured", run, write, "jobs", servers="durable", seconds=3)
+SCENARIO = Scenario("jobs", "Durable jobs, measured", run, write, "jobs", servers=DURABLE, seconds=3)
