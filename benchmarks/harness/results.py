@@ -32,8 +32,10 @@ def machine() -> str:
 def commit() -> str:
     """What was measured; `dirty` where the tree had changes of its own."""
     command = ["git", "describe", "--always", "--dirty=, with changes", "--abbrev=9"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def write(folder: Path, scenario: str, options: Options, figures: Figures, loaded: float) -> None:

@@ -51,6 +51,15 @@ def test_each_subject_was_answered(folder: Path) -> None:
     assert [name for name, each in subjects.items() if not each["per_second"]["median"]] == []
 
 
+def test_where_wrk_is_missing_the_command_says_how_to_install_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "auth"],
+        cwd=ROOT, env={**os.environ, "PATH": ""}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "apt-get install wrk" in done.stderr
+
+
 def test_the_pages_are_made_again_from_what_was_measured(folder: Path) -> None:
     before = {name: (folder / f"{name}.md").read_text(encoding="utf-8") for name in PAGES}
     for name in PAGES:

@@ -124,6 +124,19 @@ def test_wrk_sends_what_the_plan_says_in_its_shares(closed: Callable[..., Figure
     assert {json.loads(body)["x"][0] for body in bodies if body} == {'"'}
 
 
+def test_where_wrk_is_missing_an_open_loop_stands_in_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    async def measure() -> Figures:
+        async with closing_server([OK]) as port:
+            return await asyncio.to_thread(generators.measured, Plan(port, "", [CALL], seconds=0.3))
+
+    seen = asyncio.run(measure())
+    assert seen["failures"] == {}
+    assert seen["right"] == seen["requests"] > 0
+    assert generators.name().startswith("an open loop")
+
+
 def test_an_open_loop_sends_what_was_due_and_counts_each_once() -> None:
     phases = [Phase(400.0, 0.2), Phase(200.0, 0.1)]
 
