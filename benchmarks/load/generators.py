@@ -94,7 +94,7 @@ def measured(plan: Plan) -> Seen:
 
 def name() -> str:
     """Of the closed loop, for the pages."""
-    return "wrk" if wrk.is_installed() else f"an open loop of {STAND_IN_PER_SECOND:g} a second in the place of wrk"
+    return "wrk" if wrk.is_installed() else f"an open loop of {STAND_IN_PER_SECOND:g} per second in the place of wrk"
 
 
 def _first_phase(text: str) -> Seen:
