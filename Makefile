@@ -8,7 +8,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-STORIES := tests/stack tests/cli tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/overload tests/bench tests/connections
+STORIES := tests/stack tests/cli tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/overload tests/bench tests/connections tests/isolation
 
 .PHONY: help up test state-machine check format lint types floors train lock clean
 
@@ -107,6 +107,10 @@ fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation o
 .PHONY: scoring
 scoring: $(VENV)/.dev ## a million rows through `predict --file`, as CSV and as JSON, with the memory of the command (ten minutes)
 	@SCORED_ROWS=1000000 exec $(BIN)/pytest -s -o python_files=story.py tests/cli $(ARGS)
+
+.PHONY: isolation
+isolation: $(VENV)/.dev ## 50 healthy models beside 20 bad ones: the healthy answer, each bad one is named (three minutes)
+	@ISOLATION_HEALTHY=50 ISOLATION_BAD=20 $(BIN)/pytest -q -s -o python_files=story.py tests/isolation $(ARGS)
 
 .PHONY: stories
 stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random, restarts (two minutes)

@@ -1,7 +1,7 @@
 """`models`: publish, look, promote, roll back, unalias, download, delete."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ai_platform.cli.app import app
 from ai_platform.cli.connections import settings_for
+from ai_platform.cli.drafts import Extra, described_by
 from ai_platform.cli.parts import DataDir
 from ai_platform.cli.serving import end_unless_it_answers, serving_line, steps
 from ai_platform.errors import InvalidParameter
@@ -21,7 +22,6 @@ app.add_typer(models, name="models", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-Extra = Literal["refuse", "ignore"]
 AliasOption = Annotated[str, typer.Option("--alias", help="The alias.")]
 
 
@@ -58,7 +58,7 @@ def publish(
     from ai_platform.training.person import person
 
     settings = settings_for(data_dir)
-    described = _described(
+    described = described_by(
         name,
         file,
         sample,
@@ -241,65 +241,6 @@ def delete(
     for alias in removed:
         console.print(f"removed: alias {alias} of {name}")
     console.print(f"deleted: {name} version {version}; its number is not given out again")
-
-
-def _described(
-    name: str,
-    file: Path,
-    sample: Path | None,
-    *,
-    classes: str | None,
-    form: str | None,
-    metrics: list[str],
-    enforce_ranges: bool,
-    extra: Extra | None,
-    timeout: float | None,
-) -> Any:
-    """The signed manifest that stands beside the file, or what the options say of it."""
-    from ai_platform.models.manifest import Draft, decode
-    from ai_platform.runtimes.samples import read
-    from ai_platform.training.model_file import ModelFile
-
-    files = ModelFile.beside(file)
-    if files.complete and not (sample or classes or form or metrics or enforce_ranges or timeout or extra):
-        signed = files.signed()
-        described = decode(signed.manifest).model
-        if described == name:
-            return signed
-        raise InvalidParameter("name", f"{files.manifest.name} describes model {described!r}, not {name!r}")
-    try:
-        found = None if sample is None else read(sample)
-    except ValueError as error:
-        raise InvalidParameter("sample", str(error)) from None
-    return Draft(
-        model=name,
-        format=form or _format_of(file),
-        classes=None if classes is None else tuple(part.strip() for part in classes.split(",")),
-        inputs=None if found is None else found.inputs,
-        rows=[] if found is None else found.rows,
-        metrics=dict(_metric(given) for given in metrics),
-        enforce_ranges=enforce_ranges,
-        others=None if found is None else found.others,
-        extra=extra or "refuse",
-        hard_limit_seconds=timeout,
-    )
-
-
-def _format_of(file: Path) -> str:
-    from ai_platform.runtimes.catalogue import format_of
-
-    try:
-        return format_of(file)
-    except ValueError as error:
-        raise InvalidParameter("format", str(error)) from None
-
-
-def _metric(given: str) -> tuple[str, float]:
-    name, _, value = given.partition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        raise InvalidParameter("metric", f"--metric {given!r}: give it as name=number") from None
 
 
 def _target(given: str) -> Any:
