@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import httpx
 import pytest
@@ -47,7 +48,7 @@ def assert_the_healthy_answer(site: Platform, seconds: float) -> None:
     begun = time.monotonic()
     for name in HEALTHY_NAMES:
         left = max(0.1, seconds - (time.monotonic() - begun))
-        eventually(lambda name=name: answers(site, name), left, f"{name} answers")
+        eventually(partial(answers, site, name), left, f"{name} answers")
     print(f"{len(HEALTHY_NAMES)} healthy models answered {time.monotonic() - begun:.1f} s after the API was ready")
     assert site.client.get("/health/ready").status_code == 200
 
@@ -76,7 +77,7 @@ def test_every_healthy_model_answers_beside_the_bad_ones(site: Platform) -> None
 def test_each_bad_version_is_named_in_health_metrics_log_and_models_show(site: Platform) -> None:
     later = [name for name, kind in BAD_NAMES.items() if kind in LATER]
     for name in later:
-        eventually(lambda name=name: answers(site, name), 30, f"{name} answers at first")
+        eventually(partial(answers, site, name), 30, f"{name} answers at first")
         wear_out(site, name)
     eventually(lambda: failed(site).keys() >= BAD_NAMES.keys(), 40, "health names each bad one")
     assert not failed(site).keys() & HEALTHY_NAMES.keys()

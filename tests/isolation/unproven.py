@@ -1,7 +1,7 @@
 """Models put into the registry past publishing, as an older platform or another check might have let them in."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -32,12 +32,14 @@ def _graph(rows: int | None) -> bytes:
     return found
 
 
-HEALTHY = {
+Make = Callable[[], tuple[str, bytes]]
+
+HEALTHY: dict[str, Make] = {
     "onnx": lambda: ("onnx", _graph(None)),
     "python": lambda: ("python", (_DOUBLES + "        return [row[0] * 2 for row in rows]\n").encode()),
 }
 # What each does wrong, and a word of the reason that must be named.
-BAD = {
+BAD: dict[str, Make] = {
     "frozen": lambda: ("onnx", _graph(1)),
     "dies": lambda: ("python", b"import os\nos._exit(3)\n"),
     "hangs": lambda: ("python", b"while True:\n    pass\n"),
@@ -83,7 +85,7 @@ def put(settings: Settings, iris: Iris, name: str, form: str, source: bytes) -> 
             signature=Signature(inputs=(Feature(name="a", example=ROW[0]),)),
             libraries=FORMATS[form].libraries(),
             metrics={},
-            golden=Golden([ROW], [ANSWER]),
+            golden=Golden([[*ROW]], [ANSWER]),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
     )

@@ -20,6 +20,9 @@ from ai_platform.telemetry import logger
 
 log = logger(__name__)
 
+# Compute processes that have to start first are no fault of the version that waits for them.
+_START_SECONDS = 60.0
+
 
 class Computing:
     """Computes apart from the event loop.
@@ -72,7 +75,7 @@ class Computing:
             return
         loading = asyncio.run_coroutine_threadsafe(self._pool.take_up(version), loop)
         try:
-            loading.result(self._load_seconds)
+            loading.result(_START_SECONDS + 2 * self._load_seconds)
         except (Exception, concurrent.futures.CancelledError) as error:  # noqa: BLE001  # whatever it was, threads remain
             loading.cancel()
             if isinstance(prepared.served.loaded, NotHere):

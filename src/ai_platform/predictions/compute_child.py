@@ -1,4 +1,4 @@
-"""The beginning of a compute process: `python -m ai_platform.predictions.compute_child SOCKET PARENT`."""
+"""The beginning of a compute process: `python -m ai_platform.predictions.compute_child SOCKET PARENT NICER`."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def main() -> None:
 
     if sys.platform == "linux":  # elsewhere the end of the socket has to do, which a busy process sees later
         die_with(int(sys.argv[2]))
-    os.nice(NICER)
+    os.nice(int(sys.argv[3]))
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         from ai_platform.predictions.compute_serving import serve
 

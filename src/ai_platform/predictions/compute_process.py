@@ -13,6 +13,7 @@ import ai_platform
 from ai_platform.errors import ModelFailed
 from ai_platform.models.registry import Version
 from ai_platform.predictions.calls import VersionKey
+from ai_platform.predictions.compute_child import NICER
 from ai_platform.predictions.frames import Answer, Compute, Computed, Drop, Failed, Frames, Hello, Load, Loaded, answers
 from ai_platform.predictions.frames import frame as framed
 from ai_platform.runtimes.runtime import Value
@@ -179,10 +180,15 @@ class ComputeProcess(asyncio.Protocol):
             self._ready.set_result(None)
 
 
-def spawned(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    """Start one, by the thread that uses it: the kernel ends the process when the thread that started it ends."""
+def spawned(theirs: socket.socket, nicer: int = NICER) -> subprocess.Popen[bytes]:
+    """Start one, by the thread that uses it: the kernel ends the process when the thread that started it ends.
+
+    Args:
+        theirs: its end of the socket.
+        nicer: by how much it gives way to others, 0 to 19.
+    """
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())],
+        [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid()), str(nicer)],
         env=_environment(),
         stdin=subprocess.DEVNULL,
         pass_fds=(theirs.fileno(),),
