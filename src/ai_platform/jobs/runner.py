@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +33,8 @@ log = logger(__name__)
 FINISH_TRIES_SECONDS = 120.0
 # How long one bell may keep a child: a worker that is told to stop finishes its bells first.
 DRAIN_SECONDS = 1.0
+# After an outage: how soon a worker lets go of what it may hold without knowing it.
+GIVE_BACK_SECONDS = 2.0
 
 
 class JobRunner:
@@ -50,6 +53,7 @@ class JobRunner:
         self._redis = client(settings)
         self._redis_breaker = Breaker(settings.redis.breaker_seconds)
         self._may_hold_unknown_jobs = False
+        self._busy = threading.Lock()
         self._me = {
             "worker": f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
             "host": host_identity(),
@@ -72,6 +76,10 @@ class JobRunner:
         Raises:
             StorageUnavailable: PostgreSQL is away; the jobs are rung again later.
         """
+        with self._busy:
+            self._run(ids)
+
+    def _run(self, ids: Sequence[str]) -> None:
         reach("worker.bell")
         self._give_back_unknown_jobs()
         until = time.monotonic() + DRAIN_SECONDS
@@ -87,7 +95,24 @@ class JobRunner:
         except Exception:
             # A claim whose answer was lost may have given this process jobs that it does not know of.
             self._may_hold_unknown_jobs = True
+            self._give_back_later()
             raise
+
+    def _give_back_later(self) -> None:
+        """Without a bell too: none may come, and jobs that nobody computes would run past their time limit."""
+        timer = threading.Timer(GIVE_BACK_SECONDS, self._give_back_unless_busy)
+        timer.daemon = True
+        timer.start()
+
+    def _give_back_unless_busy(self) -> None:
+        if not self._busy.acquire(blocking=False):
+            return  # the bell that runs now has given back at its beginning
+        try:
+            self._give_back_unknown_jobs()
+        except StorageUnavailable:
+            self._give_back_later()
+        finally:
+            self._busy.release()
 
     def _give_back_unknown_jobs(self) -> None:
         if self._may_hold_unknown_jobs:
