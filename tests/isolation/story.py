@@ -24,7 +24,7 @@ BAD_MODELS = int(os.environ.get("ISOLATION_BAD", str(len(BAD))))
 # Bad ones sort before the others: what comes first must not hold up what comes after.
 HEALTHY_NAMES = named(list(HEALTHY), HEALTHY_MODELS, "well")
 BAD_NAMES = named(list(BAD), BAD_MODELS, "bad")
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")

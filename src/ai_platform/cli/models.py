@@ -69,7 +69,7 @@ def publish(
         timeout=timeout,
         extra=extra,
     )
-    with steps(console, quiet=as_json) as on_step:
+    with steps() as on_step:
         made = publishing.publish(
             settings,
             file,
@@ -155,7 +155,7 @@ def promote(
 
     targets = tuple(_target(given) for given in versions)
     settings = settings_for(data_dir)
-    with steps(console, quiet=as_json) as on_step:
+    with steps() as on_step:
         moved, waited = publishing.promote(settings, name, alias, targets, by=person(), on_step=on_step)
     _show_alias(name, moved, as_json=as_json)
     end_unless_it_answers(console, waited, settings)
@@ -174,7 +174,7 @@ def rollback(
     from ai_platform.training.person import person
 
     settings = settings_for(data_dir)
-    with steps(console, quiet=as_json) as on_step:
+    with steps() as on_step:
         moved, waited = publishing.roll_back(settings, name, alias, by=person(), on_step=on_step)
     _show_alias(name, moved, as_json=as_json)
     end_unless_it_answers(console, waited, settings)

@@ -15,14 +15,9 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def steps(console: Console, *, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show each step as it begins: one line that changes in a terminal, a line for each elsewhere.
-
-    Args:
-        console: where to.
-        quiet: whether standard output is for a program; the steps go to standard error then.
-    """
-    shown = Console(stderr=True, highlight=False) if quiet else console
+def steps() -> Iterator[Callable[[str], None]]:
+    """Show on standard error each step as it begins: one line that changes in a terminal, a line for each elsewhere."""
+    shown = Console(stderr=True, highlight=False)
     begun = time.monotonic()
     if not shown.is_terminal:
         yield lambda step: shown.print(f"{time.monotonic() - begun:5.1f} s  {step}")
