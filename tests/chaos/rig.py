@@ -85,7 +85,7 @@ class Rig(Platform):
             failpoints_dir=self.armed,
         )  # fmt: skip
         groups = {
-            "models": {"trusted_keys_dir": iris.keys, "cache_dir": folder / "models"},
+            "models": {"trusted_keys_dir": iris.keys, "cache_dir": folder / "models", "ready": "all"},
             "worker": {"concurrency": 2},
             "jobs": jobs,
             "database": {"statement_seconds": 2.0} if jobs else {},  # scaled with the rest, or all as it is

@@ -149,6 +149,8 @@ class PredictionLane:
         self.enter(target, head)
         deadline = deadline_of(head)
         body = await read_json_body(scope, receive, self._settings)
+        if target.version is None:
+            await self.services.predictions.until_loaded(target.model, target.alias)
         prepared = self.resolve(target, head)
         if prepared is None:
             assert target.model is not None

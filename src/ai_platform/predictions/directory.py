@@ -149,6 +149,18 @@ class ModelDirectory:
             raise ModelNotFound(f"model {name!r} has no alias {alias!r}")
         raise ModelNotFound(f"no model is named {name!r}")
 
+    def is_loading(self, name: str, alias: str) -> bool:
+        """Whether an alias has no version yet, and what it names is being loaded for the first time."""
+        if (name, alias) in self._routes or (name, alias) not in self._known:
+            return False
+        keys = [
+            (name, target.version)
+            for one in self._aliases
+            if (one.model, one.name) == (name, alias)
+            for target in one.targets
+        ]
+        return all((found := self.conditions.of(key)) is None or found.state != "failed" for key in keys)
+
     def held(self, name: str, version: int) -> PreparedModel | None:
         """A given version, if it is in memory already."""
         return self._source.pool.peek((name, version))

@@ -20,6 +20,9 @@ from ai_platform.predictions.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.telemetry import CACHE
 
+# A request for a version that is new here waits this long for it, and gets 503 then; most are loaded much sooner.
+_FIRST_LOAD_SECONDS = 5.0
+
 
 class Answer(msgspec.Struct, frozen=True):
     """An encoded result object with how it came about.
@@ -91,6 +94,12 @@ class PredictionService:
             ModelNotReady: it cannot predict now.
         """
         return self._directory.current(name or self._default, alias, caller)
+
+    async def until_loaded(self, name: str | None, alias: str) -> None:
+        """Wait a little while what an alias names is being loaded for the first time; no longer when it fails."""
+        until = time.monotonic() + _FIRST_LOAD_SECONDS
+        while self._directory.is_loading(name or self._default, alias) and time.monotonic() < until:
+            await asyncio.sleep(0.02)
 
     def held(self, name: str, version: int) -> PreparedModel | None:
         """A given version, if it is in memory."""
