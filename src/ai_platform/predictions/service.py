@@ -98,7 +98,7 @@ class PredictionService:
     async def until_loaded(self, name: str | None, alias: str) -> None:
         """Wait a little while what an alias names is being loaded for the first time; no longer when it fails."""
         until = time.monotonic() + _FIRST_LOAD_SECONDS
-        while self._directory.is_loading(name or self._default, alias) and time.monotonic() < until:
+        while self._directory.is_loading(name or self._default, alias) and time.monotonic() < until:  # noqa: ASYNC110  # threads bring it about
             await asyncio.sleep(0.02)
 
     def held(self, name: str, version: int) -> PreparedModel | None:
