@@ -112,6 +112,11 @@ scoring: $(VENV)/.dev ## a million rows through `predict --file`, as CSV and as 
 isolation: $(VENV)/.dev ## 50 healthy models beside 20 bad ones: the healthy answer, each bad one is named (three minutes)
 	@ISOLATION_HEALTHY=50 ISOLATION_BAD=20 $(BIN)/pytest -q -s -o python_files=story.py tests/isolation $(ARGS)
 
+MINUTES ?= 30
+.PHONY: fuzz-pipelines
+fuzz-pipelines: $(VENV)/.dev ## random scikit-learn pipelines for MINUTES (30), each with and without a sample on 10,000 fresh rows
+	@PYTHONPATH=tests $(BIN)/python -W ignore -m pipelines.fuzz $(MINUTES) $(ARGS)
+
 .PHONY: stories
 stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random, restarts (two minutes)
 	@exec $(BIN)/pytest -n 2 --dist loadfile -q -o python_files=story.py $(STORIES) $(ARGS)

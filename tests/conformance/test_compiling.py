@@ -15,19 +15,20 @@ from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from ai_platform.runtimes.agreement import TOLERANCE, margins
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.compiling import Compiled, Refusal, compile_to_onnx
 from ai_platform.runtimes.onnx_file import SIGNATURE_KEY
+from ai_platform.runtimes.parity import TOLERANCE, margins
+from ai_platform.runtimes.probe_rows import boundary_rows, spread_rows, unknown_rows
 from ai_platform.runtimes.runtime import Hints, Outputs, Rows
 from ai_platform.runtimes.signature import Feature, Signature
-from ai_platform.runtimes.trial_points import boundary_rows, spread_rows, unknown_rows
 
 IRIS, DIABETES = load_iris(), load_diabetes()
 LARGEST = 50_000_000
@@ -222,11 +223,18 @@ def test_a_compiled_model_carries_its_signature(regression: Any) -> None:
 
 
 def test_scores_do_not_become_probabilities() -> None:
-    found = compiled(RidgeClassifier().fit(IRIS.data, IRIS.target))
+    estimator = Perceptron(random_state=0).fit(IRIS.data, IRIS.target)
+    found = compiled(estimator)
     assert isinstance(found, Compiled)
     outputs = FORMATS["onnx"].load(io.BytesIO(found.content), NUMBERED).predict(FLOWERS)
     assert outputs.probabilities is None
-    assert outputs.class_numbers == RidgeClassifier().fit(IRIS.data, IRIS.target).predict(IRIS.data).tolist()
+    assert outputs.class_numbers == estimator.predict(IRIS.data).tolist()
+
+
+def test_sums_of_weights_are_not_computed_in_float32() -> None:
+    found = compiled(RidgeClassifier().fit(IRIS.data, IRIS.target))
+    assert isinstance(found, Refusal)
+    assert "with double" in found.why
 
 
 def test_what_does_not_convert_is_said_in_one_sentence() -> None:
@@ -238,12 +246,10 @@ def test_what_does_not_convert_is_said_in_one_sentence() -> None:
     assert len(found.why) < 200
 
 
-def test_what_does_not_agree_is_refused_with_the_difference() -> None:
+def test_nearest_neighbours_are_never_compiled() -> None:
     found = compiled(KNeighborsClassifier().fit(IRIS.data, IRIS.target))
     assert isinstance(found, Refusal)
-    assert "does not agree with the original" in found.why
-    assert found.largest_difference is not None
-    assert found.largest_difference > TOLERANCE
+    assert "equally near neighbours are chosen otherwise" in found.why
 
 
 def test_trees_that_make_too_large_a_graph_are_not_converted() -> None:
@@ -281,8 +287,23 @@ def test_compiling_prints_and_warns_of_nothing(capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr() == ("", "")
 
 
-def test_one_row_is_enough_of_a_sample(regression: Any) -> None:
-    assert isinstance(compiled(regression, NUMBERED, FLOWERS[:1]), Compiled)
+def test_one_row_is_enough_of_a_sample_where_the_model_knows_the_rest(regression: Any) -> None:
+    found = compiled(regression, NUMBERED, FLOWERS[:1])
+    assert isinstance(found, Compiled)
+    assert "3 of 3 classes" in found.coverage
+
+
+def test_what_reaches_one_class_of_two_proves_nothing() -> None:
+    chance = np.random.default_rng(0)
+    far = chance.normal(5e4, 1e3, (200, 4))
+    estimator = MLPClassifier((4,), max_iter=20, random_state=0).fit(far, (far[:, 0] > 5e4).astype(int))
+    estimator.intercepts_[-1] -= 1e9  # no row at all is of the second class
+    found = compiled(
+        estimator, Signature(inputs=NUMBERED.inputs, classes=("no", "yes"), class_values=(0, 1)), FLOWERS[:1]
+    )
+    assert isinstance(found, Refusal)
+    assert "1 of its 2 classes" in found.why
+    assert "--sample" in found.why
 
 
 def test_points_near_a_boundary_are_near_it(regression: Any) -> None:

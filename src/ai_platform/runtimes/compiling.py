@@ -3,20 +3,21 @@
 import re
 import statistics
 import time
+import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 
-from ai_platform.runtimes.agreement import Difference, difference, difference_of
 from ai_platform.runtimes.conversion import InputForm, convert, forms, graph_bytes
+from ai_platform.runtimes.convertible import has_weights, why_never
 from ai_platform.runtimes.onnx_model import OnnxRuntime
-from ai_platform.runtimes.runtime import LoadedModel, Rows, Value
+from ai_platform.runtimes.parity import Difference, difference, difference_of
+from ai_platform.runtimes.probe_coverage import ProbeRows
+from ai_platform.runtimes.runtime import LoadedModel, Rows
 from ai_platform.runtimes.signature import Signature
-from ai_platform.runtimes.trial_points import boundary_rows, spread_rows, unknown_rows
 
-_MOST_SAMPLE_ROWS = 500
 _TIMED_CALLS = 60
 _TIMED_SECONDS = 0.25
 
@@ -32,6 +33,7 @@ class Compiled:
         compiled_seconds_a_row: the same in the graph.
         largest_difference: largest difference of a probability, or of a number relative to the larger of itself and 1.
         points_checked: rows compared.
+        coverage: what of the model these rows reached, for people.
     """
 
     content: bytes
@@ -40,6 +42,7 @@ class Compiled:
     compiled_seconds_a_row: float
     largest_difference: float
     points_checked: int
+    coverage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +76,37 @@ def compile_to_onnx(
         check_rows: golden and sample rows, shape (n, features), n >= 1; the first 500 are used.
         largest_bytes: of a graph.
     """
+    never = why_never(estimator)
+    if never is not None:
+        return Refusal(never)
     if graph_bytes(estimator) > largest_bytes:
         return Refusal(f"its trees would make a graph of more than {largest_bytes // 1_000_000} MB")
     try:
         if not _is_one_answer(native, signature, check_rows):
             return Refusal("it answers with several classes a row, for which a graph has no form")
-        points = _Points(native, signature, check_rows)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of rows that are far from those of training
+            probes = ProbeRows(estimator, native, signature, check_rows)
     except Exception as error:  # noqa: BLE001  # a model raises what it likes
         return Refusal(f"the model cannot predict rows like those of its sample ({type(error).__name__})")
-    return _first_that_serves(estimator, points, largest_bytes)
+    return _first_that_serves(estimator, probes, largest_bytes)
 
 
-def _first_that_serves(estimator: Any, points: "_Points", largest_bytes: int) -> Compiled | Refusal:
+def _first_that_serves(estimator: Any, probes: ProbeRows, largest_bytes: int) -> Compiled | Refusal:
     nearest: Refusal | None = None
     why = ""
-    for form in forms(points.signature):
+    weighted = has_weights(estimator)
+    for form in forms(probes.signature):
+        if weighted and not form.is_double:
+            continue  # sums of float32 lose most where they cancel out, and no probe row need lie there
         if form.by_column and nearest is not None and nearest.is_of_one_tensor:
             break  # the same numbers in columns give the same answers
         try:
-            content = convert(estimator, points.signature, form, has_probabilities=points.has_probabilities)
+            content = convert(estimator, probes.signature, form, has_probabilities=probes.has_probabilities)
         except Exception as error:  # noqa: BLE001  # a converter raises what it likes
             why = why or _not_converted(error)
             continue
-        found = _tried(content, form, points, largest_bytes)
+        found = _tried(content, form, probes, largest_bytes)
         if isinstance(found, Compiled):
             return found
         if nearest is None or _rank(found) < _rank(nearest):
@@ -103,44 +114,24 @@ def _first_that_serves(estimator: Any, points: "_Points", largest_bytes: int) ->
     return nearest or Refusal(why)
 
 
-class _Points:
-    """The rows to compare on, and what the estimator answers to them."""
-
-    def __init__(self, native: LoadedModel, signature: Signature, check_rows: Rows) -> None:
-        sample = [list(row) for row in check_rows[:_MOST_SAMPLE_ROWS]]
-        starts = sample + spread_rows(signature, sample)
-        self.native, self.signature = native, signature
-        self.rows: list[list[Value]] = starts + boundary_rows(native, signature, starts)
-        self.outputs = native.predict(self.rows)
-        self.has_probabilities = self.outputs.probabilities is not None
-        self.unknown = unknown_rows(signature, sample)
-
-    def difference(self, model: LoadedModel) -> Difference:
-        return difference_of(self.outputs, model.predict(self.rows))
-
-    def unknown_differ(self, model: LoadedModel) -> bool:
-        """Whether categories that no encoder has seen become something else, or are refused by one of the two."""
-        return any(_answers_otherwise(self.native, model, [row]) for row in self.unknown)
-
-
-def _tried(content: bytes, form: InputForm, points: _Points, largest_bytes: int) -> Compiled | Refusal:
+def _tried(content: bytes, form: InputForm, probes: ProbeRows, largest_bytes: int) -> Compiled | Refusal:
     if len(content) > largest_bytes:
         return _refused(f"the graph has more than {largest_bytes // 1_000_000} MB", form)
     try:
-        model = OnnxRuntime().load(BytesIO(content), points.signature)
-        found = points.difference(model)
+        model = OnnxRuntime().load(BytesIO(content), probes.signature)
+        found = difference_of(probes.outputs, model.predict(probes.rows), probes.structural)
     except Exception as error:  # noqa: BLE001  # the library has no class of its own
         return _refused(f"the graph with {form.name} cannot be run ({type(error).__name__})", form)
     if found:
         return _refused(f"compiled with {form.name} it does not agree with the original: {found}", form, found)
-    if points.unknown_differ(model):
+    if any(_answers_otherwise(probes.native, model, [row]) for row in probes.unknown):
         return _refused("compiled it treats unknown categories otherwise", form, found)
-    row = points.rows[:1]
-    native, compiled = seconds_a_row(points.native, row), seconds_a_row(model, row)
+    row = probes.rows[:1]
+    native, compiled = seconds_a_row(probes.native, row), seconds_a_row(model, row)
     if compiled >= native:
         why = f"compiled it is not faster ({compiled * 1e6:.0f} µs a row, and {native * 1e6:.0f} µs as it is)"
         return _refused(why, form, found)
-    return Compiled(content, form.name, native, compiled, found.largest, found.points)
+    return Compiled(content, form.name, native, compiled, found.largest, found.points, str(probes.coverage))
 
 
 def _refused(why: str, form: InputForm, found: Difference | None = None) -> Refusal:

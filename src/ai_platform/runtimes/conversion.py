@@ -11,7 +11,7 @@ from ai_platform.runtimes.imputer_nodes import correct_imputers
 from ai_platform.runtimes.linear_form import LINEAR_KEY, linear_form
 from ai_platform.runtimes.onnx_file import SIGNATURE_KEY
 from ai_platform.runtimes.signature import Feature, Signature
-from ai_platform.runtimes.tree_nodes import correct, node_count
+from ai_platform.runtimes.tree_nodes import correct, node_count, splits_on_missing
 
 # A node of a tree takes a dozen attributes in a graph.
 _BYTES_A_NODE = 80
@@ -65,6 +65,8 @@ def convert(estimator: Any, signature: Signature, form: InputForm, *, has_probab
     """
     from skl2onnx import to_onnx
 
+    if form.is_double and splits_on_missing(estimator):
+        raise ValueError("a tree asks whether a value is missing")  # the converter would never end
     options = None if signature.classes is None else {"zipmap": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

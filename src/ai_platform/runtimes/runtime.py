@@ -44,8 +44,8 @@ class Outputs(msgspec.Struct, frozen=True):
             return f"the model gave probabilities of {_counted(len(probabilities))} for {_counted(rows)}"
         return None
 
-    def slice(self, start: int, stop: int) -> "Outputs":
-        """The outputs of rows `start` to `stop` (exclusive)."""
+    def slice(self, start: int, stop: int | None) -> "Outputs":
+        """The outputs of rows `start` to `stop` (exclusive; None for all that follow)."""
         return Outputs(
             self.predictions[start:stop],
             None if self.class_numbers is None else self.class_numbers[start:stop],

@@ -41,6 +41,11 @@ def node_count(estimator: Any) -> int:
     return sum(int(part.tree_.node_count) for part in parts_of(estimator) if hasattr(part, "tree_"))
 
 
+def splits_on_missing(estimator: Any) -> bool:
+    """Whether a tree has a node that parts missing values from all others; its threshold is infinite."""
+    return any(np.isinf(part.tree_.threshold).any() for part in parts_of(estimator) if hasattr(part, "tree_"))
+
+
 def _trees(part: Any) -> list[Any]:
     """What one node of the graph holds: a tree, or all trees of an ensemble in their order."""
     if hasattr(part, "tree_"):

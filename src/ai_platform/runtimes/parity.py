@@ -6,7 +6,7 @@ import numpy as np
 
 from ai_platform.runtimes.runtime import LoadedModel, Outputs, Rows
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-6
 """Largest difference of a probability, or of a number relative to itself or to 1; and the margin between the two most
 probable classes below which a label may differ."""
 
@@ -42,8 +42,16 @@ def difference(first: LoadedModel, second: LoadedModel, rows: Rows) -> Differenc
     return difference_of(first.predict(rows), second.predict(rows))
 
 
-def difference_of(first: Outputs, second: Outputs) -> Difference:
-    """Compare answers to the same rows."""
+def difference_of(first: Outputs, second: Outputs, ties: int = 0) -> Difference:
+    """Compare answers to the same rows.
+
+    Args:
+        first: those of the model that is right.
+        second: the other's.
+        ties: of so many rows at the beginning the label counts also where two classes are equally probable: a leaf or a
+            vote that is a tie is one for all rows that come there. Rows found by halving the way to a boundary are ties
+            only by rounding.
+    """
     if first.class_numbers is None:
         ours, theirs = (np.asarray(one.predictions, np.float64) for one in (first, second))
         if ours.shape != theirs.shape:
@@ -54,7 +62,8 @@ def difference_of(first: Outputs, second: Outputs) -> Difference:
         largest = 0.0 if first.probabilities is second.probabilities else float("inf")
         return Difference(largest, int(unlike.sum()), len(first))
     ours, theirs = np.asarray(first.probabilities), np.asarray(second.probabilities)
-    sure = margins(first) > TOLERANCE
+    found = margins(first)
+    sure = (found > TOLERANCE) | ((found == 0) & (np.arange(len(first)) < ties))
     return Difference(float(np.max(np.abs(ours - theirs))), int((unlike & sure).sum()), len(first))
 
 
