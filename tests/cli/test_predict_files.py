@@ -15,7 +15,7 @@ from cli.conftest import Run, rows_in
 
 NAMES = "age,bill,member,plan,visits\n"
 PLAIN = NAMES + "41,50.5,true,basic,3\n,0,false,NA,0\n"
-ROWS = [[41.0, 50.5, True, "basic", 3], [None, 0.0, False, "NA", 0]]
+ROWS: list[list[Any]] = [[41.0, 50.5, True, "basic", 3], [None, 0.0, False, "NA", 0]]
 RECORDS = [dict(zip(NAMES.strip().split(","), row, strict=True)) for row in ROWS]
 SEMICOLONS = "age;bill;member;plan;visits\n41;50,5;true;basic;3\n;0;false;NA;0\n"
 

@@ -71,7 +71,7 @@ def test_categories_that_look_like_something_else_stay_strings(tmp_path: Path, v
     assert (code.type, code.nullable, set(code.categories or ())) == ("string", False, set(values))
     assert code.example in values
     found = answered(artifact, "sklearn-pickle", signature, sample)
-    assert np.allclose(found, estimator.predict_proba(table)[:, 1], atol=1e-9)
+    assert np.allclose(found, np.asarray(estimator.predict_proba(table))[:, 1], atol=1e-9)
 
 
 def test_a_word_for_missing_is_missing_where_the_encoder_knows_a_missing_category(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_codes_are_numbers_to_a_model_of_numbers(tmp_path: Path) -> None:
     signature = signature_of(artifact, "sklearn-pickle", sample)
     assert [feature.type for feature in signature.inputs] == ["number", "number"]
     found = answered(artifact, "sklearn-pickle", signature, sample)
-    assert np.allclose(found, estimator.predict_proba(table)[:, 1], atol=1e-9)
+    assert np.allclose(found, np.asarray(estimator.predict_proba(table))[:, 1], atol=1e-9)
 
 
 def test_numbers_are_texts_to_a_vectorizer(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_truth_values_of_training_are_booleans_with_their_missing_ones(tmp_path:
     signature = signature_of(artifact, "sklearn-pickle", sample)
     assert signature.inputs[0].type == "boolean"
     found = answered(artifact, "sklearn-pickle", signature, sample)
-    assert np.allclose(found, estimator.predict_proba(table.astype(float))[:, 1], atol=1e-9)
+    assert np.allclose(found, np.asarray(estimator.predict_proba(table.astype(float)))[:, 1], atol=1e-9)
 
 
 @pytest.mark.parametrize("form", ["sklearn-pickle", "lightgbm"])
@@ -132,7 +132,9 @@ def test_names_that_lightgbm_changed_are_those_of_the_sample(tmp_path: Path, for
     signature = signature_of(artifact, form, sample)
     assert [feature.name for feature in signature.inputs] == ["mean radius", "area (cm)"]
     assert (signature.ignored, signature.respelt) == (("target",), True)
-    assert np.allclose(answered(artifact, form, signature, sample), estimator.predict_proba(table)[:, 1], atol=1e-9)
+    assert np.allclose(
+        answered(artifact, form, signature, sample), np.asarray(estimator.predict_proba(table))[:, 1], atol=1e-9
+    )
     assert signature_of(artifact, form, None).respelt
 
 

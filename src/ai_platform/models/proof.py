@@ -21,6 +21,7 @@ class ProofReport(msgspec.Struct, frozen=True, kw_only=True):
         compiled_seconds_a_row: the same of the compiled form; None without one.
         largest_difference: largest difference of a probability or a prediction between the two; None without one.
         points_checked: how many rows were compared.
+        coverage: what of the model these rows reached, for people: classes and leaves of trees; empty without a graph.
         peak_bytes: largest resident memory of the child, the libraries included.
         seconds: how long proving took.
         rows_tried: rows that were predicted together, beside some of them alone; of a small sample, repeated.
@@ -35,6 +36,7 @@ class ProofReport(msgspec.Struct, frozen=True, kw_only=True):
     compiled_seconds_a_row: float | None = None
     largest_difference: float | None = None
     points_checked: int = 0
+    coverage: str = ""
     peak_bytes: int
     seconds: float
     untrusted_types: list[str]
@@ -111,6 +113,7 @@ class Compiled(msgspec.Struct, frozen=True, tag=True):
     largest_difference: float | None = None
     points_checked: int = 0
     peak_bytes: int = 0
+    coverage: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):

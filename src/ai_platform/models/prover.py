@@ -171,7 +171,14 @@ def _compiled(request: Request, loaded: LoadedModel, manifest: Manifest, rows: R
         return Compiled(found.why, None, found.largest_difference, found.points_checked, peak_bytes())
     with os.fdopen(request.compiled, "wb") as file:
         file.write(found.content)
-    return Compiled(None, found.compiled_seconds_a_row, found.largest_difference, found.points_checked, peak_bytes())
+    return Compiled(
+        None,
+        found.compiled_seconds_a_row,
+        found.largest_difference,
+        found.points_checked,
+        peak_bytes(),
+        found.coverage,
+    )
 
 
 def seconds_a_row(model: LoadedModel, rows: Rows) -> float:

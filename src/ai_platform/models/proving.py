@@ -245,6 +245,7 @@ def _report(verified: Verified, native: Native, outcome: Compiled, seconds: floa
         compiled_seconds_a_row=outcome.seconds_a_row,
         largest_difference=outcome.largest_difference,
         points_checked=outcome.points_checked,
+        coverage=outcome.coverage,
         peak_bytes=max(native.peak_bytes, outcome.peak_bytes),
         seconds=round(seconds, 3),
         untrusted_types=verified.untrusted_types,

@@ -89,6 +89,10 @@ def compile_to_onnx(
             probes = ProbeRows(estimator, native, signature, check_rows)
     except Exception as error:  # noqa: BLE001  # a model raises what it likes
         return Refusal(f"the model cannot predict rows like those of its sample ({type(error).__name__})")
+    lack = probes.coverage.lack
+    if lack is not None:
+        advice = "" if len(check_rows) > 1 else "; publish it with --sample"
+        return Refusal(f"{lack}, too few to compare a graph on{advice}", points_checked=probes.coverage.rows)
     return _first_that_serves(estimator, probes, largest_bytes)
 
 
