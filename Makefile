@@ -152,8 +152,8 @@ docs: $(VENV)/.dev ## write docs/reference anew from the code
 	@$(BIN)/python docs/generate_reference.py
 
 lock: $(VENV)/.dev ## write the locked requirements anew from pyproject.toml
-	@$(call compile,runtime,--extra embedded --extra boosters --extra build)
-	@$(call compile,dev,--extra embedded --extra boosters --extra build --extra dev)
+	@$(call compile,runtime,--extra embedded --extra boosters --extra parquet --extra build)
+	@$(call compile,dev,--extra embedded --extra boosters --extra parquet --extra build --extra dev)
 	@$(call compile,image,--extra boosters --extra build --constraints requirements/runtime.txt)
 	@echo "requirements/ written; run make test"
 

@@ -315,7 +315,7 @@ ADVICE = re.compile(
 ELSEWHERE = {
     "AI_PLATFORM_MODELS__COMPILE_MAX_MB", "AI_PLATFORM_MODELS__PROVE_SECONDS", "AI_PLATFORM_MODELS__PROVE_MEMORY_MB",
     "AI_PLATFORM_MODELS__NON_FINITE", "pip install 'ai-platform[boosters]'", "name the format with --format",
-    "export the graph with the locale",
+    "export the graph with the locale", "set with --timeout when it was published", "--with-aliases",
 }  # fmt: skip
 SOURCES = [
     path

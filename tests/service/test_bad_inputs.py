@@ -114,7 +114,7 @@ TRANSPORT = [
     Bad("form", 415, "unsupported_media_type", headers={"Content-Type": "application/x-www-form-urlencoded"}),
     Bad("another charset", 415, "unsupported_media_type", headers={"Content-Type": "application/json; charset=utf-16"}),
     Bad("unknown host", 400, "unknown_host", headers={"Host": "evil.example"}),
-    Bad("host with a path", 400, "unknown_host", headers={"Host": "evil.example/localhost"}),
+    Bad("host with a path", 400, "malformed_request", headers={"Host": "evil.example/localhost"}),
     Bad("other expectation", 417, "expectation_failed", headers={"Expect": "the-impossible"}),
 ]
 
@@ -124,7 +124,7 @@ RAW = [
     ("two lengths", ["Content-Length: 5", "Content-Length: 6"], 400, "malformed_request"),
     ("negative length", ["Content-Length: -5"], 400, "malformed_request"),
     ("length that is no number", ["Content-Length: 1e2"], 400, "malformed_request"),
-    ("unknown transfer coding", ["Transfer-Encoding: gzip"], 400, "malformed_request"),
+    ("unknown transfer coding", ["Transfer-Encoding: gzip"], 501, "not_implemented"),
     ("length over the limit, no body", ["Content-Length: 1048577"], 413, "body_too_large"),
     ("length beyond any number", [f"Content-Length: {'9' * 18}"], 413, "body_too_large"),
     ("33 KB in one header", ["Filler: " + "x" * 33_000], 431, "headers_too_large"),
@@ -132,7 +132,7 @@ RAW = [
     ("header without a name", [": x"], 400, "malformed_request"),
     ("header with a line folded into it", ["A: b", " c"], 400, "malformed_request"),
     ("NUL in a header", ["A: b\0c"], 400, "malformed_request"),
-    ("two hosts", ["Host: localhost"], 400, "unknown_host"),
+    ("two hosts", ["Host: localhost"], 400, "malformed_request"),
     ("two media types", ["Content-Type: text/plain"], 415, "unsupported_media_type"),
     ("gzip and identity", ["Content-Encoding: gzip", "Content-Encoding: identity"], 415, "unsupported_media_type"),
 ]  # fmt: skip

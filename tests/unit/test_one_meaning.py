@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from ai_platform.inputs.decoder import InstanceDecoder
 
 from ai_platform.errors import InvalidInput
+from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 

@@ -8,6 +8,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,7 +80,7 @@ def test_reading_holds_a_few_rows_at_a_time(file: Path, kind: str) -> None:
     finally:
         tracemalloc.stop()
     assert file.stat().st_size > 6_000_000
-    # An array is read in parts of 1 MiB, and twice as much while one moves on; a Python string of it has as many bytes.
+    # The first rows are looked at together for their names, and an array is read in parts of 256 KiB.
     assert peak < 5_000_000
 
 
@@ -89,3 +90,15 @@ def test_names_are_alike_where_people_and_libraries_write_them_differently() -> 
     assert folded("age") != folded("ages")
     assert nearest("visits", ["age", "visists"]) == "visists"
     assert nearest("visits", ["age"]) is None
+
+
+def test_parquet_is_read_row_by_row_with_its_types(tmp_path: Path) -> None:
+    file = tmp_path / "rows.data"
+    frame = pd.DataFrame({"age": [41.0, None], "plan": ["basic", "NA"], "member": [True, False], "visits": [3, 0]})
+    frame.to_parquet(file)
+    with open_table(file) as table:
+        assert (table.kind, table.names, table.is_text) == ("Parquet", ["age", "plan", "member", "visits"], False)
+        assert [row.cells for row in table.rows if isinstance(row, Row)] == [
+            [41.0, "basic", True, 3],
+            [None, "NA", False, 0],
+        ]

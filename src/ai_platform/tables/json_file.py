@@ -11,8 +11,8 @@ from ai_platform.tables.table import ABSENT, BrokenRow, Row, Table, TableUnreada
 
 # Rows whose names are the table's; a name that comes later is not read.
 _NAMING_ROWS = 1_000
-_PART = 1_048_576
-_LARGEST_ROW = 64 * _PART
+_PART = 262_144
+_LARGEST_ROW = 64 * 1_048_576
 _BLANK = " \t\r\n"
 
 _Record = tuple[str, dict[str, Any]] | BrokenRow

@@ -1,4 +1,4 @@
-"""Parquet, where pyarrow is installed; it is no part of the platform."""
+"""Parquet, where pyarrow is installed (the extra `parquet`, which `make` brings along)."""
 
 import datetime as dt
 import decimal
@@ -18,10 +18,10 @@ def table(found: Source) -> Table:
         TableUnreadable: pyarrow is not installed, or the file is damaged.
     """
     try:
-        from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
+        from pyarrow import parquet
     except ImportError:
         raise TableUnreadable(
-            f"{found.name} is a Parquet file, which needs pyarrow: pip install pyarrow, or save it as CSV or JSON lines"
+            f"{found.name} is a Parquet file, which needs pyarrow: pip install 'ai-platform[parquet]', or save it as CSV or JSON lines"
         ) from None
     try:
         opened = parquet.ParquetFile(found.opened())
