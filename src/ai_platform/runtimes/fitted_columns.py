@@ -38,12 +38,16 @@ def after(step: Any, columns: Columns) -> Columns | None:
         step: a fitted transformer without others inside it.
         columns: what it was given.
     """
+    if vars(step).get("func", step) is None:  # a FunctionTransformer that changes nothing, as of "passthrough"
+        return list(columns)
     if hasattr(step, "get_support"):
         return [columns[place] for place in np.flatnonzero(step.get_support())]
     made = next((make(step, columns) for kind, make in _MAKERS if hasattr(step, kind)), None)
     if made is None and _is_elementwise(step):
         made = [_inverse(step, columns, place) for place in range(len(columns))]
     width = _width(step)
+    if made is not None and width is not None and hasattr(step, "indicator_"):
+        made += [None] * (width - len(made))  # what says whether a value was missing
     return made if made is not None and width in {None, len(made)} else None if width is None else [None] * width
 
 

@@ -25,14 +25,17 @@ class LeafCoverage:
         inside = {id(tree) for _part, trees in ensembles for tree in trees}
         alone = [(part, [part.tree_]) for part in parts if hasattr(part, "tree_") and id(part.tree_) not in inside]
         self._owners = [*ensembles, *alone]
+        # A selector's own trees, say, chose columns once and have no part in predictions.
+        self._called: set[int] = set()
         self._reached = {
             id(tree): np.zeros(tree.node_count, bool) for _part, trees in self._owners for tree in trees
         }  # fmt: skip
 
     @property
     def leaves(self) -> int:
-        """Leaves of all trees."""
-        return sum(int((tree.children_left < 0).sum()) for _part, trees in self._owners for tree in trees)
+        """Leaves of all trees that had a part in predictions."""
+        used = [trees for part, trees in self._owners if id(part) in self._called]
+        return sum(int((tree.children_left < 0).sum()) for trees in used for tree in trees)
 
     @property
     def reached(self) -> int:
@@ -46,7 +49,7 @@ class LeafCoverage:
             for name in _METHODS:
                 method = getattr(part, name, None)
                 if callable(method):
-                    vars(part)[name] = self._counted(method, trees)
+                    vars(part)[name] = self._counted(part, method, trees)
         try:
             yield
         finally:
@@ -54,8 +57,9 @@ class LeafCoverage:
                 for name in _METHODS:
                     vars(part).pop(name, None)
 
-    def _counted(self, method: Any, trees: list[Any]) -> Any:
+    def _counted(self, part: Any, method: Any, trees: list[Any]) -> Any:
         def counted(table: Any, *args: Any, **named: Any) -> Any:
+            self._called.add(id(part))
             with contextlib.suppress(ValueError, TypeError):  # a table that the estimator itself converts or refuses
                 dense = table.toarray() if hasattr(table, "toarray") else table
                 numbers = np.ascontiguousarray(np.asarray(dense, dtype=np.float32))

@@ -60,15 +60,16 @@ def knowledge_rows(known: Knowledge, signature: Signature, base: Rows, most: int
         _fitting(feature, [*known.values[place], *known.edges[place]]) for place, feature in enumerate(signature.inputs)
     ]
     mixed = _mixed(pools, signature, base, chance)
-    kinds = [
-        _stepped(known, signature, mixed, chance),
-        _texts(known, signature, mixed),
-        _placed(known, signature, mixed, chance),
-        mixed,
-        _missing(signature, mixed),
-    ]
-    share = max(1, most // len(kinds))
-    return [row for rows in kinds for row in (rows if len(rows) <= share else rows[:: -(-len(rows) // share)])]
+    placed = _placed(known, signature, mixed, chance)
+    others = [
+        _stepped(known, signature, mixed, chance), _texts(known, signature, mixed), mixed, _missing(signature, mixed)
+    ]  # fmt: skip
+    share = max(1, most // len(others))
+    return [*_thinned(placed, most), *(row for rows in others for row in _thinned(rows, share))]
+
+
+def _thinned(rows: list[list[Value]], most: int) -> list[list[Value]]:
+    return rows if len(rows) <= most else rows[:: -(-len(rows) // most)]
 
 
 def _mixed(
