@@ -21,8 +21,8 @@ def table(found: Source) -> Table:
         from pyarrow import parquet
     except ImportError:
         raise TableUnreadable(
-            f"{found.name} is a Parquet file, which needs pyarrow: pip install 'ai-platform[parquet]', or save it as CSV"
-            " or JSON lines"
+            f"{found.name} is a Parquet file, which needs pyarrow: pip install 'ai-platform[parquet]', or save it"
+            " as CSV or JSON lines"
         ) from None
     try:
         opened = parquet.ParquetFile(found.opened())
