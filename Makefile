@@ -95,6 +95,15 @@ audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), p
 	@$(BIN)/bandit -q -r src deploy requirements train_and_save_model.py test_api.py --severity-level high
 	@$(BIN)/python requirements/audit.py
 
+.PHONY: fuzz-coverage
+SECONDS ?= 600
+fuzz-coverage: $(VENV)/.dev ## SECONDS (600) of a coverage-guided fuzzer on each parser of foreign bytes (one: TARGET=decoder)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@for target in $(or $(TARGET),$$($(BIN)/python tests/fuzz/coverage.py list)); do \
+	  echo "fuzz-coverage: $$target, $(SECONDS) s"; \
+	  $(BIN)/python tests/fuzz/coverage.py $$target $(SECONDS) >.fuzz.log 2>&1 || { tail -40 .fuzz.log >&2; exit 1; }; \
+	  grep -h "number_of_executed_units" .fuzz.log; done; rm -f .fuzz.log
+
 .PHONY: http-differential
 http-differential: $(VENV)/.dev ## thousands of connections read by the API, h11 and nginx, each difference explained (a minute; needs nginx)
 	@HTTP_CASES=all exec $(BIN)/pytest -s tests/protocol/test_differential.py $(ARGS)
@@ -155,6 +164,7 @@ lock: $(VENV)/.dev ## write the locked requirements anew from pyproject.toml
 	@$(call compile,runtime,--extra embedded --extra boosters --extra parquet --extra build)
 	@$(call compile,dev,--extra embedded --extra boosters --extra parquet --extra build --extra dev)
 	@$(call compile,image,--extra boosters --extra build --constraints requirements/runtime.txt)
+	@printf 'atheris~=3.0\n' | $(BIN)/uv pip compile - --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -q -o requirements/fuzz.txt
 	@echo "requirements/ written; run make test"
 
 define compile

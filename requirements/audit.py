@@ -12,7 +12,7 @@ from typing import Any
 
 SOURCES = ("pypi", "osv")
 # All that is ever installed: what runs, what the image holds, what tests and checks need.
-LOCKED = ("runtime.txt", "image.txt", "dev.txt")
+LOCKED = ("runtime.txt", "image.txt", "dev.txt", "fuzz.txt")
 SECONDS = 300
 
 

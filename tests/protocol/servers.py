@@ -74,8 +74,7 @@ class _TellingExpress(Express):
         return _OK % (SEEN.encode(), told.encode())
 
 
-@contextlib.asynccontextmanager
-async def ours(port: int) -> AsyncIterator[None]:
+def our_configuration(port: int) -> uvicorn.Config:
     """The platform's own protocol and envelope, with its default bounds, on a port; `/predict/` by the express door."""
     settings, life = Settings(api=ApiSettings(allowed_hosts=["*"])), Life()
     hosts, config = Hosts(settings), configuration(settings, life)
@@ -85,6 +84,13 @@ async def ours(port: int) -> AsyncIterator[None]:
     config.http.express = express  # type: ignore[attr-defined]
     config.app, config.host, config.port = Envelope(_tell, hosts), "127.0.0.1", port
     config.lifespan, config.date_header = "off", False
+    return config
+
+
+@contextlib.asynccontextmanager
+async def ours(port: int) -> AsyncIterator[None]:
+    """The platform's way of reading, on a port of loopback."""
+    config = our_configuration(port)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
