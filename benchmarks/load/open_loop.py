@@ -89,6 +89,7 @@ class Connections:
         """Let go of all connections."""
         for task in self._opening:
             task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
         for connection in [*self._under_way, *(idle for idle, _ in self._idle)]:
             connection.close()
         await asyncio.sleep(0)  # they close in the loop's next round

@@ -16,11 +16,11 @@ from uvicorn.server import ServerState
 from ai_platform.access import key_text
 from ai_platform.access.terms import terms_of
 from ai_platform.errors import ArtifactRefused, InvalidInput, InvalidJson, InvalidSettings
+from ai_platform.inputs.decoder import InstanceDecoder
+from ai_platform.inputs.strict_json import loads
+from ai_platform.inputs.validation import validate
 from ai_platform.models import manifest
 from ai_platform.predictions import frames
-from ai_platform.predictions.decoder import InstanceDecoder
-from ai_platform.predictions.strict_json import loads
-from ai_platform.predictions.validation import validate
 from ai_platform.runtimes import onnx_file, pickle_names
 from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings

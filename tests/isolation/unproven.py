@@ -37,10 +37,10 @@ Make = Callable[[], tuple[str, bytes]]
 HEALTHY: dict[str, Make] = {
     "onnx": lambda: ("onnx", _graph(None)),
     "python": lambda: ("python", (_DOUBLES + "        return [row[0] * 2 for row in rows]\n").encode()),
+    "frozen": lambda: ("onnx", _graph(1)),
 }
 # What each does wrong, and a word of the reason that must be named.
 BAD: dict[str, Make] = {
-    "frozen": lambda: ("onnx", _graph(1)),
     "dies": lambda: ("python", b"import os\nos._exit(3)\n"),
     "hangs": lambda: ("python", b"while True:\n    pass\n"),
     "fills": lambda: ("python", b"kept = []\nwhile True:\n    kept.append(bytearray(10_000_000))\n"),

@@ -171,6 +171,8 @@ class VersionSource:
                 return self._build(elsewhere, tried=tried, note_failure=note)
             if not passed:
                 trial.load(version, manifest.golden.rows[0])
+        except OSError as error:  # the machine's fault, and no version's
+            log.warning("a version is loaded without a trial", model=version.model, why=str(error))
         finally:
             trial.drop(version.model, version.version)
         with self._trials.noted(version):
