@@ -207,7 +207,12 @@ def test_parts_that_crash_come_back_and_are_counted(platform: Platform) -> None:
         now = {role: entry for role, entry in platform.status().items() if entry.state == "running"}
         return all(role in now and now[role].restarts == before[role].restarts + 1 for role in roles)
 
-    wait_until(are_back, 30)
+    try:
+        wait_until(are_back, 60)
+    except AssertionError:
+        for entry in platform.status().values():
+            print(entry.role, entry.state, entry.restarts, "before:", before[entry.role].restarts)
+        raise
     status, job = platform.call("/predict/async", IRIS)
     assert status == 202
     assert platform.call(f"/jobs/{job['id']}?wait=25")[1]["status"] == "succeeded"
