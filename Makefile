@@ -8,7 +8,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-STORIES := tests/stack tests/cli tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/overload tests/bench tests/connections tests/isolation
+STORIES := tests/stack tests/cli tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/overload tests/bench tests/connections tests/isolation tests/pipelines
 
 .PHONY: help up test state-machine check format lint types floors train lock clean
 
