@@ -71,7 +71,7 @@ class _Reader:
         """Note what one fitted step keeps of its inputs."""
         for name, note in _NOTES:
             kept = vars(step).get(name)
-            if kept is None and name not in {"tree_", "vocabulary_"}:
+            if kept is None and name != "vocabulary_":
                 continue
             try:
                 note(self, step, columns, kept)

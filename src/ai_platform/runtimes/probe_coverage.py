@@ -11,7 +11,7 @@ from ai_platform.runtimes.fitted_columns import Column, Columns, inputs
 from ai_platform.runtimes.fitted_knowledge import knowledge_of
 from ai_platform.runtimes.leaf_coverage import LeafCoverage
 from ai_platform.runtimes.probe_rows import boundary_rows, knowledge_rows, spread_rows, unknown_rows
-from ai_platform.runtimes.runtime import LoadedModel, Outputs, Rows, Value
+from ai_platform.runtimes.runtime import LoadedModel, Outputs, Rows, Value, joined
 from ai_platform.runtimes.sample_columns import places_of
 from ai_platform.runtimes.signature import Signature
 
@@ -35,6 +35,7 @@ class Coverage:
         classes: classes that were predicted, and all; (0, 0) for a model without classes.
         leaves: leaves of trees that were reached, and all; (0, 0) for a model without trees.
         refused: rows that the model itself refused.
+        varies: whether not all answers are the same; True for a model with classes, whose count says more.
     """
 
     rows: int
@@ -96,8 +97,7 @@ class ProbeRows:
             rows, outputs = self._searched(rows, outputs, leaves, most)
         self.structural = len(rows)
         halved = self._answered(boundary_rows(native, signature, _of_each_class(rows, outputs)))
-        self.rows: list[list[Value]] = rows + halved
-        self.outputs = native.predict(self.rows)
+        self.rows, self.outputs = self._with(rows, outputs, halved)
         self.has_probabilities = self.outputs.probabilities is not None
         self.unknown = unknown_rows(signature, kept)
         classes = signature.classes
@@ -140,10 +140,14 @@ class ProbeRows:
             columns = list(zip(*rows, strict=True))
             picks = chance.integers(0, len(rows), (min(most, _ROWS_A_ROUND), len(columns)))
             mixed = [[column[pick] for column, pick in zip(columns, row, strict=True)] for row in picks.tolist()]
-            more = self._answered(mixed)
-            rows = rows + more
-            outputs = self.native.predict(rows)
+            rows, outputs = self._with(rows, outputs, self._answered(mixed))
         return rows, outputs
+
+    def _with(
+        self, rows: list[list[Value]], outputs: Outputs, more: list[list[Value]]
+    ) -> tuple[list[list[Value]], Outputs]:
+        """More rows behind those whose outputs are known."""
+        return (rows + more, joined([outputs, self.native.predict(more)])) if more else (rows, outputs)
 
 
 def _columns(estimator: Any, signature: Signature) -> Columns:
