@@ -1,10 +1,12 @@
 """The state machine driven by Hypothesis on real PostgreSQL, beside a model in Python of what must be.
 
 A whole run is one transaction, so that the database's clock stands still and moves only when a rule moves it: by
-shifting every time that is not final. The transaction is rolled back at the end. Runs at once of several connections
-are the business of tests/chaos.
+shifting every time that is not final. The transaction is rolled back at the end. Ids of jobs are numbers in order:
+random ones, within one millisecond, would let the same run claim other jobs when Hypothesis repeats it. Runs at once of
+several connections are the business of tests/chaos.
 """
 
+import itertools
 import os
 import uuid
 from collections.abc import Callable
@@ -26,7 +28,6 @@ from hypothesis.stateful import (
 from ai_platform.jobs import statements
 from ai_platform.jobs.invariants import INVARIANTS
 from ai_platform.jobs.job import FINAL
-from ai_platform.predictions.identity import new_id
 from board import Board
 
 RUNS = int(os.environ.get("STATE_MACHINE_RUNS", "25"))
@@ -84,9 +85,13 @@ class JobsMachine(RuleBasedStateMachine):
         self.transaction.__enter__()
         self.started: datetime = board.run("SELECT now() AS now")[0]["now"]
         self.clock = 0.0
+        self.ids = itertools.count(1)
         self.jobs: list[Expected] = []
         self.workers: dict[str, float] = {}
         self.keys: dict[tuple[str, str], tuple[uuid.UUID, float]] = {}
+
+    def _next_id(self) -> uuid.UUID:
+        return uuid.UUID(int=next(self.ids))
 
     def teardown(self) -> None:
         self.transaction.__exit__(None, None, None)
@@ -112,7 +117,7 @@ class JobsMachine(RuleBasedStateMachine):
         self._accept(owner, key, max_attempts, lifetime)
 
     def _accept(self, owner: str, key: str | None, max_attempts: int, lifetime: float | None) -> None:
-        job_id = self.board.accept(key, max_attempts=max_attempts, owner=owner)
+        job_id = self.board.accept(key, max_attempts=max_attempts, owner=owner, job_id=self._next_id())
         kept = self.keys.get((owner, key)) if key else None
         inserted = bool(self.board.run("SELECT 1 FROM jobs WHERE id = %(id)s", id=job_id))
         assert inserted == (kept is None or kept[1] <= self.clock)
@@ -130,7 +135,7 @@ class JobsMachine(RuleBasedStateMachine):
     def retry(self, data: st.DataObject) -> None:
         """A new job that names an ended one; the ended one stays as it is."""
         old = data.draw(st.sampled_from([job for job in self.jobs if job.state in FINAL]))
-        job_id = new_id()
+        job_id = self._next_id()
         self.board.run(
             statements.ACCEPT, ids=[job_id], owners=[old.owner], models=["iris"], versions=[1], inputs=["{}"],
             keys=[None], hashes=[b""], hard_limits=[HARD_LIMIT], lifetimes=[None], retries_of=[old.id],
