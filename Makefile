@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 STORIES := tests/stack tests/cli tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/overload tests/bench tests/connections tests/isolation tests/pipelines
 
-.PHONY: help up test state-machine check format lint types floors train lock clean
+.PHONY: help up test state-machine check format lint types layers train lock clean
 
 help: ## show this list
 	@echo "AI Platform: make TARGET"
@@ -130,7 +130,7 @@ fuzz-pipelines: $(VENV)/.dev ## random scikit-learn pipelines for MINUTES (30), 
 stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random, restarts (two minutes)
 	@exec $(BIN)/pytest -n 2 --dist loadfile -q -o python_files=story.py $(STORIES) $(ARGS)
 
-check: format-check lint types floors quick-test ## format, lint, types, import rules, and the tests that need no server
+check: format-check lint types layers quick-test ## format, lint, types, import rules, and the tests that need no server
 
 .PHONY: quick-test
 quick-test: $(VENV)/.dev
@@ -150,7 +150,7 @@ lint: $(VENV)/.dev ## ruff
 types: $(VENV)/.dev ## mypy, strict
 	@$(BIN)/mypy
 
-floors: $(VENV)/.dev ## import-linter: no room imports from a floor above it
+layers: $(VENV)/.dev ## import-linter: no package imports from a layer above it
 	@$(BIN)/lint-imports
 
 train: $(VENV)/.runtime ## train iris, write model.pkl, publish it if the platform runs

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from ai_platform import settings as configuration  # noqa: E402
-from ai_platform.local.servers import running_servers  # noqa: E402
+from ai_platform.local.embedded.servers import running_servers  # noqa: E402
 from ai_platform.settings import Settings  # noqa: E402
 from ai_platform.storage.schema import migrate  # noqa: E402
 from harness import environment, eventually, free_port, publish_iris, train_iris  # noqa: E402
@@ -32,7 +32,7 @@ REQUEST = (
     b"POST /predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
     % (len(BODY), BODY)
 )
-SHIPPED = "from ai_platform.api.server import run\nfrom ai_platform.settings import load\nrun(load())\n"
+SHIPPED = "from ai_platform.api.server.server import run\nfrom ai_platform.settings import load\nrun(load())\n"
 STOCK = (
     "import uvicorn\nfrom ai_platform.api.app import create\nfrom ai_platform.settings import load\n"
     "settings = load()\n"

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from ai_platform import errors, settings, telemetry
 from ai_platform.api.app import routes
-from ai_platform.api.problems import CONTENT_TYPE, PROBLEMS
+from ai_platform.api.http.problems import CONTENT_TYPE, PROBLEMS
 from ai_platform.errors import PlatformError
 
 FOLDER = Path(__file__).with_name("reference")

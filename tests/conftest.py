@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from ai_platform import settings as configuration
-from ai_platform.local.servers import Servers, running_servers
+from ai_platform.local.embedded.servers import Servers, running_servers
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate
 from fresh import copied_database, in_database, platform_settings

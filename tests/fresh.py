@@ -9,7 +9,7 @@ import psycopg
 import redis
 
 from ai_platform import settings as configuration
-from ai_platform.local.servers import Servers
+from ai_platform.local.embedded.servers import Servers
 from ai_platform.settings import Settings
 from harness import Iris
 

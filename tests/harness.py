@@ -20,11 +20,11 @@ import msgspec
 from sklearn.datasets import load_iris
 
 from ai_platform import settings as configuration
-from ai_platform.models import aliases, registry
-from ai_platform.models.announcements import announce
-from ai_platform.models.manifest import decode, encode
-from ai_platform.models.proving import Proof, Signed, prove
-from ai_platform.models.signing import signer
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry.announcements import announce
+from ai_platform.models.registry.manifest import decode, encode
+from ai_platform.models.validation.proving import Proof, Signed, prove
 from ai_platform.settings import PREFIX, Settings
 from ai_platform.storage import postgres
 from ai_platform.training import iris as iris_training

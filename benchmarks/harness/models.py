@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ai_platform.models import publishing
-from ai_platform.models.manifest import Draft
-from ai_platform.models.signing import signer
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry.manifest import Draft
 from ai_platform.settings import Settings
 from ai_platform.training.publish import publish
 from benchmarks.load.plan import NUMBERED

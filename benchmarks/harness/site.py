@@ -18,8 +18,8 @@ import psutil
 from ai_platform import settings as configuration
 from ai_platform.access import keys
 from ai_platform.access.terms import Terms
-from ai_platform.local.servers import Servers, running_servers
-from ai_platform.models.signing import signer
+from ai_platform.local.embedded.servers import Servers, running_servers
+from ai_platform.models.loading.signing import signer
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.schema import migrate

@@ -20,12 +20,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
 from ai_platform import settings as configuration
-from ai_platform.models.loader import Loader
-from ai_platform.models.manifest import Draft, encode
-from ai_platform.models.proving import prove
-from ai_platform.models.registry import Version
-from ai_platform.models.signing import signer
-from ai_platform.runtimes.signature import Feature
+from ai_platform.models.loading.loader import Loader
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry.manifest import Draft, encode
+from ai_platform.models.registry.registry import Version
+from ai_platform.models.validation.proving import prove
+from ai_platform.runtimes.base.signature import Feature
 from ai_platform.settings import Settings
 from benchmarks import ROOT
 from benchmarks.harness.figures import table

@@ -1,4 +1,4 @@
-"""What can go wrong, as facts without HTTP numbers; `api/problems.py` holds the one table that gives them numbers."""
+"""What can go wrong, as facts without HTTP numbers; the one table of those is in `api/http/problems.py`."""
 
 from dataclasses import dataclass
 

@@ -12,9 +12,9 @@ import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
 from access.conftest import Guarded
-from ai_platform.models.manifest import Golden, Manifest, encode
-from ai_platform.models.signing import signer
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry.manifest import Golden, Manifest, encode
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.storage import audit, postgres
 
 OCTETS = {"Content-Type": "application/octet-stream"}

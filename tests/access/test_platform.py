@@ -14,8 +14,8 @@ from ai_platform.access.exposure import is_loopback
 from ai_platform.access.key_text import KEY_IN_BYTES
 from ai_platform.cli.app import app
 from ai_platform.errors import InvalidSettings, PlatformError
-from ai_platform.local.output import Output
 from ai_platform.local.stack import run_stack
+from ai_platform.processes.output import Output
 from ai_platform.settings import PREFIX, Settings
 from harness import SAMPLE, environment, eventually
 

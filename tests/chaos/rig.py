@@ -24,12 +24,12 @@ from ai_platform.errors import StackError
 from ai_platform.jobs.doorbell import QUEUE
 from ai_platform.jobs.invariants import INVARIANTS, broken
 from ai_platform.jobs.job import FINAL
-from ai_platform.local.servers import Server, Servers, running_servers
-from ai_platform.models import aliases, registry
-from ai_platform.models.manifest import Golden, Manifest, encode
-from ai_platform.models.signing import signer
+from ai_platform.local.embedded.servers import Server, Servers, running_servers
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry.manifest import Golden, Manifest, encode
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.redis import KEY_PREFIX

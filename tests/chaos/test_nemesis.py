@@ -15,8 +15,8 @@ import pytest
 from sklearn.datasets import load_iris
 
 from ai_platform.inputs.instances import Instances
-from ai_platform.models.signing import signer
-from ai_platform.predictions.versions import VersionSource
+from ai_platform.models.loading.signing import signer
+from ai_platform.predictions.catalog.versions import VersionSource
 from ai_platform.training import iris as iris_training
 from ai_platform.training import model_file
 from chaos import report

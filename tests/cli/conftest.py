@@ -11,8 +11,8 @@ import pytest
 
 from ai_platform.cli.app import main
 from ai_platform.models import publishing
-from ai_platform.models.manifest import Draft
-from ai_platform.models.signing import signer
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry.manifest import Draft
 from ai_platform.settings import Settings
 from harness import Iris, Platform
 

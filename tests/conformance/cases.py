@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ai_platform.runtimes.runtime import Hints, Value
-from ai_platform.runtimes.signature import Signature
+from ai_platform.runtimes.base.runtime import Hints, Value
+from ai_platform.runtimes.base.signature import Signature
 
 
 @dataclass(frozen=True)

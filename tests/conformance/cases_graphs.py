@@ -29,8 +29,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from ai_platform.runtimes.runtime import Hints, Value
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.base.runtime import Hints, Value
+from ai_platform.runtimes.base.signature import Feature, Signature
 from conformance.cases import Case, Expected
 
 IRIS, DIABETES = load_iris(), load_diabetes()

@@ -24,9 +24,9 @@ from sklearn.svm import SVC
 from skops.io import dumps as skops_dumps
 from xgboost import XGBClassifier
 
-from ai_platform.runtimes.runtime import Hints, Value
+from ai_platform.runtimes.base.runtime import Hints, Value
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.samples import from_frame
-from ai_platform.runtimes.signature import Feature, Signature
 from conformance.cases import Case, Expected
 
 Given = tuple[Any, Any]  # what the estimator is asked about, and the same as rows

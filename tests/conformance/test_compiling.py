@@ -22,13 +22,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from ai_platform.runtimes.base.runtime import Hints, Outputs, Rows
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.compiling import Compiled, Refusal, compile_to_onnx
-from ai_platform.runtimes.onnx_file import SIGNATURE_KEY
-from ai_platform.runtimes.parity import TOLERANCE, margins
-from ai_platform.runtimes.probe_rows import boundary_rows, spread_rows, unknown_rows
-from ai_platform.runtimes.runtime import Hints, Outputs, Rows
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.compiler.compiling import Compiled, Refusal, compile_to_onnx
+from ai_platform.runtimes.compiler.parity import TOLERANCE, margins
+from ai_platform.runtimes.compiler.probe_rows import boundary_rows, spread_rows, unknown_rows
+from ai_platform.runtimes.onnx.onnx_file import SIGNATURE_KEY
 
 IRIS, DIABETES = load_iris(), load_diabetes()
 LARGEST = 50_000_000

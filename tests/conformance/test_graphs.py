@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import xgboost
 
+from ai_platform.runtimes.base.runtime import Hints, LoadedModel
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.runtime import Hints, LoadedModel
-from ai_platform.runtimes.signature import Feature, Signature
 from conformance.cases import Case
 from conformance.cases_graphs import CASES, IRIS, LIGHTGBM, MISSING, ONNX, XGBOOST, saved
 

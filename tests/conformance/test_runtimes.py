@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from ai_platform.runtimes.base.runtime import LoadedModel
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.runtime import LoadedModel
-from ai_platform.runtimes.signature import Feature, Signature
 from conformance.cases import Case
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("cases_*.py"))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from ai_platform.runtimes.base.runtime import Hints, Runtime
 from ai_platform.runtimes.catalogue import format_of
-from ai_platform.runtimes.runtime import Hints, Runtime
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,7 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from ai_platform.api.deadline import LONGEST_MS
+from ai_platform.api.http.deadline import LONGEST_MS
 from ai_platform.settings import Settings
 from harness import Platform, eventually
 

@@ -19,10 +19,11 @@ from ai_platform.errors import ArtifactRefused, InvalidInput, InvalidJson, Inval
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.strict_json import loads
 from ai_platform.inputs.validation import validate
-from ai_platform.models import manifest
-from ai_platform.predictions import frames
-from ai_platform.runtimes import onnx_file, pickle_names
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.models.registry import manifest
+from ai_platform.predictions.compute import frames
+from ai_platform.runtimes.base.signature import Feature, Signature
+from ai_platform.runtimes.onnx import onnx_file
+from ai_platform.runtimes.sklearn import pickle_names
 from ai_platform.settings import LimitSettings
 from protocol.observing import SEEN, Request, decoded
 from protocol.servers import our_configuration

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from ai_platform.models import publishing
-from ai_platform.models.aliases import PRODUCTION, Target
+from ai_platform.models.registry.aliases import PRODUCTION, Target
 from ai_platform.settings import Settings
 from harness import SAMPLE, Iris, Platform, environment, eventually
 from isolation.unproven import ANSWER, BAD, HEALTHY, LATER, ROW, named, put

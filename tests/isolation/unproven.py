@@ -9,12 +9,12 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.linear_model import LinearRegression
 
-from ai_platform.models import aliases, registry
-from ai_platform.models.announcements import announce
-from ai_platform.models.manifest import Golden, Manifest, encode
-from ai_platform.models.signing import signer
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry.announcements import announce
+from ai_platform.models.registry.manifest import Golden, Manifest, encode
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from harness import Iris

@@ -94,7 +94,7 @@ def as_nobody() -> Callable[[str], str]:
 
     for python in (sys.executable, "/usr/bin/python3.11"):
         try:
-            if run(python, "import ai_platform.local.servers").returncode == 0:
+            if run(python, "import ai_platform.local.embedded.servers").returncode == 0:
                 break
         except OSError:
             continue

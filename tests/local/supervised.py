@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from ai_platform.local.output import Output
-from ai_platform.local.programs import Program, Role
-from ai_platform.local.status import Entry, write_status
-from ai_platform.local.supervisor import StopAsked, Supervisor
+from ai_platform.processes.output import Output
+from ai_platform.processes.programs import Program, Role
+from ai_platform.processes.status import Entry, write_status
+from ai_platform.processes.supervisor import StopAsked, Supervisor
 
 
 def program(role: Role, code: str) -> Program:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ai_platform.errors import StackError
-from ai_platform.local.data_folder import opened
+from ai_platform.local.embedded.data_folder import opened
 
 
 def everything(folder: Path) -> dict[str, tuple[int, float, bytes]]:

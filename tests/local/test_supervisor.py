@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ai_platform.local.families import session
-from ai_platform.local.status import Entry, read_noted, read_status
+from ai_platform.processes.families import session
+from ai_platform.processes.status import Entry, read_noted, read_status
 
 SCRIPT = str(Path(__file__).with_name("supervised.py"))
 SLEEP = "import time; time.sleep(600)"

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_platform.errors import InvalidParameter, ModelNotFound, VersionInUse
-from ai_platform.models import aliases, registry
-from ai_platform.models.aliases import PRODUCTION, Target, choose, draw_for
-from ai_platform.models.manifest import decode, encode
+from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry.aliases import PRODUCTION, Target, choose, draw_for
+from ai_platform.models.registry.manifest import decode, encode
 from ai_platform.settings import Settings
 from ai_platform.storage import audit, postgres
 from ai_platform.storage.postgres import BoundedConnection

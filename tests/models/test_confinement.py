@@ -13,7 +13,7 @@ import pytest
 CHILD = """
 import ctypes, json, os, resource, signal, socket, subprocess, sys, threading
 from pathlib import Path
-from ai_platform.models.confinement import Limits, confine
+from ai_platform.models.sandbox.confinement import Limits, confine
 
 secrets, own, elsewhere = sys.argv[1:]
 limits = Limits(memory_bytes=1 << 30, cpu_seconds=20, file_bytes=1 << 16)
@@ -122,7 +122,8 @@ def test_what_models_do_need_goes_on(answers: dict[str, Any]) -> None:
 def test_a_child_dies_with_the_process_that_asked(tmp_path: Path) -> None:
     """The middle process starts a confined sleeper and is killed; the pipe that only the sleeper holds closes."""
     sleeper = (
-        "import os, sys, time; from pathlib import Path; from ai_platform.models.confinement import Limits, confine;"
+        "import os, sys, time; from pathlib import Path;"
+        "from ai_platform.models.sandbox.confinement import Limits, confine;"
         "confine(Limits(memory_bytes=1 << 30, cpu_seconds=5, file_bytes=1), Path(sys.argv[1]), os.getppid());"
         "os.write(1, b'ready'); time.sleep(60)"
     )

@@ -10,7 +10,7 @@ import lightgbm
 import pandas as pd
 import pytest
 
-from ai_platform.models import registry
+from ai_platform.models.registry import registry
 from ai_platform.settings import Settings
 from ai_platform.storage import audit, postgres
 from harness import SAMPLE, Iris, Platform, eventually, publish_iris

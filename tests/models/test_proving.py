@@ -21,13 +21,13 @@ from sklearn.linear_model import LogisticRegression
 
 from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.loader import Loader, ServedModel
-from ai_platform.models.manifest import Draft, decode, encode
-from ai_platform.models.proving import Proof, Signed, prove
-from ai_platform.models.registry import Version
-from ai_platform.models.signing import signer
-from ai_platform.models.trust import demand
-from ai_platform.runtimes.signature import Feature
+from ai_platform.models.loading.loader import Loader, ServedModel
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.loading.trust import demand
+from ai_platform.models.registry.manifest import Draft, decode, encode
+from ai_platform.models.registry.registry import Version
+from ai_platform.models.validation.proving import Proof, Signed, prove
+from ai_platform.runtimes.base.signature import Feature
 from harness import Iris
 
 # On a busy machine importing scikit-learn takes several seconds; only what hangs is given few.

@@ -16,8 +16,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.manifest import Draft
-from ai_platform.models.proving import Proof, prove
+from ai_platform.models.registry.manifest import Draft
+from ai_platform.models.validation.proving import Proof, prove
 from ai_platform.runtimes.catalogue import FORMATS
 
 TREE = "sklearn.tree._tree.Tree"

@@ -38,17 +38,17 @@ from skops.io import dumps as skops_dumps
 import ai_platform
 from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.golden import record
-from ai_platform.models.manifest import Draft, Manifest
-from ai_platform.models.own_rows import require_admitted
-from ai_platform.models.proving import Proof, prove
-from ai_platform.models.refusals import sentence
-from ai_platform.models.sample_rows import arranged, invented, with_examples
-from ai_platform.models.trials import Trial
-from ai_platform.models.trust import demand
-from ai_platform.runtimes.boosters import MISSING_EXTRA
+from ai_platform.models.loading.golden import record
+from ai_platform.models.loading.refusals import sentence
+from ai_platform.models.loading.trust import demand
+from ai_platform.models.registry.manifest import Draft, Manifest
+from ai_platform.models.validation.own_rows import require_admitted
+from ai_platform.models.validation.proving import Proof, prove
+from ai_platform.models.validation.sample_rows import arranged, invented, with_examples
+from ai_platform.models.validation.trials import Trial
+from ai_platform.runtimes.base.runtime import Hints
+from ai_platform.runtimes.boosters.boosters import MISSING_EXTRA
 from ai_platform.runtimes.catalogue import FORMATS, format_of
-from ai_platform.runtimes.runtime import Hints
 from ai_platform.runtimes.samples import Sample, from_frame
 from ai_platform.settings import LimitSettings
 
@@ -320,7 +320,7 @@ ELSEWHERE = {
 SOURCES = [
     path
     for folder in ("models", "runtimes")
-    for path in sorted((Path(ai_platform.__file__).parent / folder).glob("*.py"))
+    for path in sorted((Path(ai_platform.__file__).parent / folder).rglob("*.py"))
     if path.stem not in {"compiling", "conversion", "publishing"}
 ]
 

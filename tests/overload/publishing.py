@@ -4,11 +4,11 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ai_platform.models import aliases, registry
-from ai_platform.models.manifest import Golden, Manifest, encode
-from ai_platform.models.signing import signer
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry.manifest import Golden, Manifest, encode
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from harness import Iris

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from prometheus_client import REGISTRY
 
-from ai_platform.predictions import compute_process
+from ai_platform.predictions.compute import compute_process
 from ai_platform.settings import Settings
 from harness import SAMPLE, Iris, Platform, eventually
 from live import live

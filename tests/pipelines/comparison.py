@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ai_platform.models.sample_rows import arranged, invented
+from ai_platform.models.validation.sample_rows import arranged, invented
+from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs
+from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.compiling import Compiled, compile_to_onnx
-from ai_platform.runtimes.runtime import Hints, LoadedModel, Outputs
+from ai_platform.runtimes.compiler.compiling import Compiled, compile_to_onnx
 from ai_platform.runtimes.samples import from_frame
-from ai_platform.runtimes.signature import Signature
 from pipelines.generator import Trained
 
 EQUAL = 1e-6

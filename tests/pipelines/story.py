@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from ai_platform.models import publishing
-from ai_platform.models.manifest import Draft
-from ai_platform.models.signing import signer
-from ai_platform.runtimes.runtime import Outputs
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry.manifest import Draft
+from ai_platform.runtimes.base.runtime import Outputs
+from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.samples import from_frame
-from ai_platform.runtimes.signature import Signature
 from ai_platform.settings import Settings
 from harness import Iris, Platform
 from pipelines.comparison import admitted, unlike

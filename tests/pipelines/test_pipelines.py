@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from ai_platform.runtimes.fitted_columns import inputs
-from ai_platform.runtimes.fitted_knowledge import knowledge_of
+from ai_platform.runtimes.compiler.fitted_columns import inputs
+from ai_platform.runtimes.compiler.fitted_knowledge import knowledge_of
 from pipelines.comparison import compare
 from pipelines.generator import Trained, trained
 from pipelines.people import bought, people, sentences

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 from pydantic import SecretStr
 
-from ai_platform.predictions.versions import VersionSource
+from ai_platform.predictions.catalog.versions import VersionSource
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from harness import SAMPLE, Iris, Platform, eventually, publish_iris

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ai_platform.local.servers import Servers
+from ai_platform.local.embedded.servers import Servers
 from ai_platform.settings import Settings
 from harness import Platform, eventually
 

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from ai_platform.errors import ArtifactRefused, ModelNotFound
-from ai_platform.models import aliases, registry
-from ai_platform.models.loader import Loader
-from ai_platform.models.manifest import decode, encode
-from ai_platform.models.signing import signer, verify
+from ai_platform.models.loading.loader import Loader
+from ai_platform.models.loading.signing import signer, verify
+from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry.manifest import decode, encode
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
@@ -188,7 +188,7 @@ def test_only_one_module_can_unpickle() -> None:
         for path in source.rglob("*.py")
         if any(word in path.read_text() for word in words)
     }
-    assert found == {"runtimes/sklearn_pickle.py"}
+    assert found == {"runtimes/sklearn/sklearn_pickle.py"}
 
 
 def publish(connection: BoundedConnection, iris: Iris, alias: str | None = None) -> int:

@@ -14,17 +14,17 @@ import pytest
 from ai_platform.errors import ModelFailed, NonFiniteOutput
 from ai_platform.inputs.instances import Instances
 from ai_platform.jobs.computing import Claimed, compute
-from ai_platform.models import aliases, registry
-from ai_platform.models.loader import ServedModel
-from ai_platform.models.manifest import Golden, Manifest, decode, encode
-from ai_platform.models.signing import signer
-from ai_platform.predictions import frames
-from ai_platform.predictions.answer import AnswerEncoder
-from ai_platform.predictions.prepared import PreparedModel, prepare
+from ai_platform.models.loading.loader import ServedModel
+from ai_platform.models.loading.signing import signer
+from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry.manifest import Golden, Manifest, decode, encode
+from ai_platform.predictions.compute import frames
+from ai_platform.predictions.model.answer import AnswerEncoder
+from ai_platform.predictions.model.prepared import PreparedModel, prepare
+from ai_platform.runtimes.base.non_finite import MOST_LISTED
+from ai_platform.runtimes.base.runtime import Outputs, Value
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.non_finite import MOST_LISTED
-from ai_platform.runtimes.runtime import Outputs, Value
-from ai_platform.runtimes.signature import Feature, Signature
 from ai_platform.settings import LimitSettings, NonFinite, Settings
 from ai_platform.storage import postgres
 from harness import Iris, eventually

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import redis
 
-from ai_platform.local.servers import Server, Servers
+from ai_platform.local.embedded.servers import Server, Servers
 from ai_platform.settings import Settings
 from harness import SAMPLE, Part, Platform, eventually
 

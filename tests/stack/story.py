@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from ai_platform.local.ports import OURS, is_free
-from ai_platform.local.programs import Role
-from ai_platform.local.status import Entry, read_status
+from ai_platform.local.embedded.ports import OURS, is_free
+from ai_platform.processes.programs import Role
+from ai_platform.processes.status import Entry, read_status
 
 # The group keeps these tests in one process of pytest-xdist (`--dist loadgroup`), where they share one platform.
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("up")]

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from ai_platform import settings as configuration
-from ai_platform.local.servers import Server, running_servers
-from ai_platform.predictions import log_writer
+from ai_platform.local.embedded.servers import Server, running_servers
+from ai_platform.predictions.log import log_writer
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate
 from ai_platform.telemetry import PREDICTION_LOG_DROPPED

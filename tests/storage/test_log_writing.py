@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from ai_platform.local.servers import Server, Servers
-from ai_platform.predictions import log_writer
+from ai_platform.local.embedded.servers import Server, Servers
 from ai_platform.predictions.identity import new_id
-from ai_platform.predictions.log_buffer import Buffer
-from ai_platform.predictions.log_reading import newest
-from ai_platform.predictions.log_retention import LogRetention
+from ai_platform.predictions.log import log_writer
+from ai_platform.predictions.log.log_buffer import Buffer
+from ai_platform.predictions.log.log_reading import newest
+from ai_platform.predictions.log.log_retention import LogRetention
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.telemetry import LOOP_FAILURES, PREDICTION_LOG_DROPPED, PREDICTION_LOG_WRITTEN
@@ -202,7 +202,7 @@ def test_a_long_cleaning_is_broken_off_and_gone_on_with(
     retention = LogRetention(impatient)
     rounds = 0
     with postgres.connect(impatient, "test") as connection, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ai_platform.predictions.log_retention.LONGEST_CLEANING_SECONDS", 0)
+        patch.setattr("ai_platform.predictions.log.log_retention.LONGEST_CLEANING_SECONDS", 0)
         while retention.delete_old(connection, rows=10):
             rounds += 1
     assert count(owner) == 0

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from ai_platform.errors import StorageUnavailable
-from ai_platform.local.servers import Server, Servers
+from ai_platform.local.embedded.servers import Server, Servers
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from ai_platform import settings as configuration
 from ai_platform.jobs import statements
-from ai_platform.local.servers import running_servers
-from ai_platform.predictions import log_retention, log_writer
+from ai_platform.local.embedded.servers import running_servers
+from ai_platform.predictions.log import log_retention, log_writer
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate, newest_revision
 from harness import SAMPLE

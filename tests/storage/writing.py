@@ -7,9 +7,9 @@ import psycopg
 
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.predictions.identity import new_id
-from ai_platform.predictions.log_buffer import Buffer, Noted
-from ai_platform.predictions.log_writer import LogWriter
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.predictions.log.log_buffer import Buffer, Noted
+from ai_platform.predictions.log.log_writer import LogWriter
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings, Settings
 
 DECODER = InstanceDecoder(Signature(inputs=(Feature(name="x", type="number"),)), LimitSettings())

@@ -7,7 +7,7 @@ import socket
 import pytest
 import uvloop
 
-from ai_platform.api.sharing import Acceptor, Counts
+from ai_platform.api.server.sharing import Acceptor, Counts
 
 CALLERS = 40
 

@@ -28,7 +28,7 @@ def test_an_onnx_model_needs_onnx_runtime_and_nothing_else() -> None:
     code = f"""
 import io
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.base.signature import Feature, Signature
 loaded = FORMATS["onnx"].load(io.BytesIO({content!r}), Signature(inputs=(Feature(name="x"),)))
 assert loaded.predict([[2.5]]).predictions == [2.5]
 """

@@ -12,8 +12,8 @@ from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.instances import Instances
 from ai_platform.inputs.strict_json import loads
 from ai_platform.inputs.validation import LARGEST_NUMBER, validate
-from ai_platform.runtimes.runtime import Value
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.base.runtime import Value
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 NAMES = ("length", "width", "größe")

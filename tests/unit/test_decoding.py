@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ai_platform.api.decoding import LARGE_BYTES, MOST_BESIDE, Decoding
+from ai_platform.api.http.decoding import LARGE_BYTES, MOST_BESIDE, Decoding
 from ai_platform.errors import InvalidInput, InvalidJson
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.instances import Instances
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 NUMBERS = Signature(inputs=(Feature(name="size"), Feature(name="weight")))

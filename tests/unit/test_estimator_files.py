@@ -22,11 +22,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from skops.io import dumps as skops_dumps
 
-from ai_platform.runtimes import sklearn_pickle, sklearn_skops
+from ai_platform.runtimes.base.runtime import Hints
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.pickle_names import find
-from ai_platform.runtimes.runtime import Hints
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.sklearn import sklearn_pickle, sklearn_skops
+from ai_platform.runtimes.sklearn.pickle_names import find
 
 PICKLE, SKOPS = FORMATS["sklearn-pickle"], FORMATS["sklearn-skops"]
 ONE = Signature(inputs=(Feature(name="x0"),))

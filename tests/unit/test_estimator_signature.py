@@ -15,11 +15,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from ai_platform.runtimes.estimator_signature import signature_of
-from ai_platform.runtimes.estimators import SklearnModel
-from ai_platform.runtimes.runtime import Hints
+from ai_platform.runtimes.base.runtime import Hints
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.samples import from_frame
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.sklearn.estimator_signature import signature_of
+from ai_platform.runtimes.sklearn.estimators import SklearnModel
 
 NONE = Hints()
 SIZE = 40

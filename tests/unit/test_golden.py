@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.golden import COMPILED_TOLERANCE, NATIVE_TOLERANCE, check
-from ai_platform.models.manifest import Golden, Manifest
-from ai_platform.runtimes.runtime import Outputs, Rows
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.models.loading.golden import COMPILED_TOLERANCE, NATIVE_TOLERANCE, check
+from ai_platform.models.registry.manifest import Golden, Manifest
+from ai_platform.runtimes.base.runtime import Outputs, Rows
+from ai_platform.runtimes.base.signature import Feature, Signature
 
 
 class Answering:

@@ -12,12 +12,12 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 
-from ai_platform.runtimes.conversion import InputForm, convert
-from ai_platform.runtimes.linear_form import LINEAR_KEY
-from ai_platform.runtimes.linear_model import LinearModel
-from ai_platform.runtimes.onnx_model import OnnxModel, OnnxRuntime
-from ai_platform.runtimes.runtime import LoadedModel
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.base.runtime import LoadedModel
+from ai_platform.runtimes.base.signature import Feature, Signature
+from ai_platform.runtimes.compiler.conversion import InputForm, convert
+from ai_platform.runtimes.onnx.linear_form import LINEAR_KEY
+from ai_platform.runtimes.onnx.linear_model import LinearModel
+from ai_platform.runtimes.onnx.onnx_model import OnnxModel, OnnxRuntime
 
 RANDOM = np.random.default_rng(7)
 ROWS = RANDOM.normal(scale=3, size=(240, 4))

@@ -7,7 +7,7 @@ import pytest
 
 from ai_platform.errors import InvalidInput
 from ai_platform.inputs.decoder import InstanceDecoder
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 LIMITS = LimitSettings()

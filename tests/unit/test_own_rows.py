@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.manifest import Draft, Golden, Manifest
-from ai_platform.models.own_rows import require_admitted
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.models.registry.manifest import Draft, Golden, Manifest
+from ai_platform.models.validation.own_rows import require_admitted
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 TEXT = Feature(name="note", type="string", example="a word")

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ai_platform.api.accepting import idempotency_key_of, preference_of
-from ai_platform.api.body import read_json_body
-from ai_platform.api.head import Head, Headers
-from ai_platform.api.hosts import Hosts
-from ai_platform.api.lane import _PATH, _target
-from ai_platform.api.parameters import seconds_of
+from ai_platform.api.http.body import read_json_body
+from ai_platform.api.http.head import Head, Headers
+from ai_platform.api.http.hosts import Hosts
+from ai_platform.api.http.parameters import seconds_of
+from ai_platform.api.prediction.accepting import idempotency_key_of, preference_of
+from ai_platform.api.prediction.lane import _PATH, _target
 from ai_platform.errors import (
     ArtifactRefused,
     BodyTooLarge,
@@ -28,7 +28,7 @@ from ai_platform.errors import (
 )
 from ai_platform.inputs.strict_json import MAX_DEPTH, loads
 from ai_platform.jobs.pages import cursor_of, position_of
-from ai_platform.models import manifest
+from ai_platform.models.registry import manifest
 from ai_platform.settings import Settings
 
 SETTINGS = Settings()

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_platform.predictions import frames
-from ai_platform.predictions.placement import Placement, measure
-from ai_platform.runtimes.runtime import Outputs, Rows
+from ai_platform.predictions.compute import frames
+from ai_platform.predictions.model.placement import Placement, measure
+from ai_platform.runtimes.base.runtime import Outputs, Rows
 
 SECONDS = 0.004
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ai_platform.runtimes.pool import Pool
+from ai_platform.runtimes.base.pool import Pool
 
 
 def test_many_who_ask_at_once_cause_one_load() -> None:

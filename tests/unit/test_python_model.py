@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from ai_platform.runtimes.base.runtime import Hints, LoadedModel
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.runtime import Hints, LoadedModel
-from ai_platform.runtimes.signature import Feature, Signature
 
 PYTHON = FORMATS["python"]
 ONE = (Feature(name="a"),)

@@ -11,11 +11,11 @@ import pytest
 
 from ai_platform.errors import CallerLeft, DeadlineExceeded
 from ai_platform.inputs.instances import Instances
-from ai_platform.predictions.calls import Call
-from ai_platform.predictions.expectation import Expectation, retry_after
-from ai_platform.predictions.placement import Placement
-from ai_platform.predictions.prepared import PreparedModel
-from ai_platform.predictions.queues import Queues
+from ai_platform.predictions.compute.calls import Call
+from ai_platform.predictions.compute.expectation import Expectation, retry_after
+from ai_platform.predictions.compute.queues import Queues
+from ai_platform.predictions.model.placement import Placement
+from ai_platform.predictions.model.prepared import PreparedModel
 
 BY_ROW = Placement(call_seconds=0.0, row_seconds=0.02, loop_rows=0, apart="threads", batch_rows=1)
 BY_CALL = replace(BY_ROW, call_seconds=0.02, row_seconds=0.0, batch_rows=1_000)

@@ -10,8 +10,8 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from ai_platform.api.draining import Life
-from ai_platform.api.lane import Target
-from ai_platform.api.protocol import REFUSED_SECONDS, bounded
+from ai_platform.api.prediction.lane import Target
+from ai_platform.api.server.protocol import REFUSED_SECONDS, bounded
 from ai_platform.settings import LimitSettings
 
 REQUEST = b"POST /predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"

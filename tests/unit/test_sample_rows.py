@@ -3,8 +3,8 @@
 import pytest
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.sample_rows import arranged, invented
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.models.validation.sample_rows import arranged, invented
+from ai_platform.runtimes.base.signature import Feature, Signature
 
 MODEL = Signature(
     inputs=(

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ai_platform.runtimes.base.signature import Feature
 from ai_platform.runtimes.samples import MOST_KEPT, from_frame, read
-from ai_platform.runtimes.signature import Feature
 
 CSV = """age,income,city,member,since,target
 31,1200.5,Rome,true,5,yes

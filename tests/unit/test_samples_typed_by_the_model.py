@@ -16,11 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from ai_platform.models.sample_rows import arranged
+from ai_platform.models.validation.sample_rows import arranged
+from ai_platform.runtimes.base.runtime import Hints
+from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.runtime import Hints
 from ai_platform.runtimes.samples import Sample, read
-from ai_platform.runtimes.signature import Signature
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=120)

@@ -14,11 +14,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.sample_rows import invented
-from ai_platform.models.trials import Trial
+from ai_platform.models.validation.sample_rows import invented
+from ai_platform.models.validation.trials import Trial
+from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.runtime import Hints, LoadedModel, Outputs
-from ai_platform.runtimes.signature import Feature, Signature
 
 X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
 ROWS: list[list[Any]] = X.astype(float).tolist()

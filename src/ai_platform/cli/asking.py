@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from ai_platform.errors import PlatformError
-from ai_platform.runtimes.signature import Feature
+from ai_platform.runtimes.base.signature import Feature
 
 ANSWER_SECONDS = 60
 # How long a platform that is busy, or still loads the model, is asked again.

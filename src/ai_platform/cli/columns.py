@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ai_platform.errors import PlatformError
-from ai_platform.runtimes.cells import NUMBER
-from ai_platform.runtimes.signature import Feature
+from ai_platform.runtimes.base.cells import NUMBER
+from ai_platform.runtimes.base.signature import Feature
 from ai_platform.tables.names import folded, nearest
 
 _SHOWN = 8

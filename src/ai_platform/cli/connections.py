@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ai_platform.local.status import running_urls
+from ai_platform.processes.status import running_urls
 from ai_platform.settings import Settings, load
 
 

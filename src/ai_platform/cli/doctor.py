@@ -77,8 +77,8 @@ def redis_policy(settings: Settings) -> str:
 
 def model(settings: Settings) -> str:
     """The default model is published, and its production version passes the one loader."""
-    from ai_platform.models.aliases import PRODUCTION
-    from ai_platform.predictions.versions import VersionSource
+    from ai_platform.models.registry.aliases import PRODUCTION
+    from ai_platform.predictions.catalog.versions import VersionSource
 
     name = settings.models.default
     _query(settings, "SELECT 1")

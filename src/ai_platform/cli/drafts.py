@@ -21,7 +21,7 @@ def described_by(
     extra: Extra | None,
 ) -> Any:
     """The signed manifest that stands beside the file, or what the options say of it."""
-    from ai_platform.models.manifest import Draft, decode
+    from ai_platform.models.registry.manifest import Draft, decode
     from ai_platform.runtimes.samples import read
     from ai_platform.training.model_file import ModelFile
 

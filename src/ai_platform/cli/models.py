@@ -54,7 +54,7 @@ def publish(
 ) -> None:
     """Prove a model file, sign what was found, publish it as the model's next version, and wait until it answers."""
     from ai_platform.models import publishing
-    from ai_platform.models.signing import signer
+    from ai_platform.models.loading.signing import signer
     from ai_platform.training.person import person
 
     settings = settings_for(data_dir)
@@ -94,8 +94,8 @@ def publish(
 @models.command("list")
 def list_models(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """All models, with what their aliases name."""
-    from ai_platform.models import aliases, registry
-    from ai_platform.models.describing import model_body
+    from ai_platform.models.registry import aliases, registry
+    from ai_platform.models.registry.describing import model_body
     from ai_platform.storage import postgres
 
     with postgres.connect(settings_for(data_dir), "models") as connection:
@@ -204,8 +204,8 @@ def download(
     """Write a version's file, with its manifest and signature beside it."""
     from rich.progress import Progress
 
-    from ai_platform.models import registry
-    from ai_platform.models.manifest import decode
+    from ai_platform.models.registry import registry
+    from ai_platform.models.registry.manifest import decode
     from ai_platform.storage import postgres
     from ai_platform.training.model_file import ModelFile
 
@@ -244,7 +244,7 @@ def delete(
 
 
 def _target(given: str) -> Any:
-    from ai_platform.models.aliases import Target
+    from ai_platform.models.registry.aliases import Target
 
     number, _, weight = given.partition("=")
     if not number.isdigit() or not (weight or "1").isdigit():
@@ -253,8 +253,8 @@ def _target(given: str) -> Any:
 
 
 def _version(settings: Settings, name: str, version: int) -> dict[str, Any]:
-    from ai_platform.models import aliases, registry, serving
-    from ai_platform.models.describing import version_body
+    from ai_platform.models.registry import aliases, registry, serving
+    from ai_platform.models.registry.describing import version_body
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "models") as connection:
@@ -264,8 +264,8 @@ def _version(settings: Settings, name: str, version: int) -> dict[str, Any]:
 
 
 def _versions(settings: Settings, name: str) -> list[dict[str, Any]]:
-    from ai_platform.models import aliases, registry, serving
-    from ai_platform.models.describing import version_body
+    from ai_platform.models.registry import aliases, registry, serving
+    from ai_platform.models.registry.describing import version_body
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "models") as connection:
@@ -275,7 +275,7 @@ def _versions(settings: Settings, name: str) -> list[dict[str, Any]]:
 
 
 def _show_version(body: dict[str, Any], *, as_json: bool) -> None:
-    from ai_platform.models.manifest import decode
+    from ai_platform.models.registry.manifest import decode
 
     if as_json:
         _print_json(body)
@@ -318,7 +318,7 @@ def _print_next_step(name: str, version: int, aliases: tuple[str, ...]) -> None:
 
 
 def _show_alias(name: str, alias: Any, *, as_json: bool) -> None:
-    from ai_platform.models.describing import alias_body
+    from ai_platform.models.registry.describing import alias_body
 
     body = alias_body(alias)
     if as_json:

@@ -20,7 +20,7 @@ from ai_platform.cli.parts import DataDir
 from ai_platform.cli.results import OutputRefused, ResultFile
 from ai_platform.cli.scoring import Scored, Scoring, Unscored
 from ai_platform.errors import InvalidParameter
-from ai_platform.local.status import running_urls
+from ai_platform.processes.status import running_urls
 from ai_platform.tables.opening import open_table
 from ai_platform.tables.table import Table
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from ai_platform import settings as configuration
 from ai_platform.cli.app import app
 from ai_platform.errors import StackError
-from ai_platform.local.status import Entry, read_status
+from ai_platform.processes.status import Entry, read_status
 
 SHOWN = ("role", "pid", "state", "restarts", "processes", "url")
 

@@ -9,8 +9,8 @@ import orjson
 
 from ai_platform.cli.asking import Caller, PredictionRefused
 from ai_platform.errors import ModelFailed, ModelTooSlow
-from ai_platform.runtimes.cells import MISSING_WORDS, NUMBER, typed
-from ai_platform.runtimes.signature import Feature
+from ai_platform.runtimes.base.cells import MISSING_WORDS, NUMBER, typed
+from ai_platform.runtimes.base.signature import Feature
 from ai_platform.tables.table import ABSENT, BrokenRow, Row, Table
 
 CHUNK_ROWS = 500

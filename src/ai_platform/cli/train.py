@@ -50,7 +50,7 @@ def train_and_publish(settings: Settings, output: Path) -> None:
     Raises:
         ArtifactRefused: the signing key file holds no key.
     """
-    from ai_platform.models.signing import signer
+    from ai_platform.models.loading.signing import signer
     from ai_platform.training import iris, model_file
 
     with console.status("training logistic regression on iris"):
@@ -73,7 +73,7 @@ def train_and_publish(settings: Settings, output: Path) -> None:
 
 
 def _is_published(settings: Settings) -> bool:
-    from ai_platform.models import aliases
+    from ai_platform.models.registry import aliases
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "train") as connection:

@@ -32,8 +32,8 @@ def up(
 
     AI_PLATFORM_DATABASE_URL and AI_PLATFORM_REDIS_URL name servers that exist already; those are not started then.
     """
-    from ai_platform.local.output import Output
     from ai_platform.local.stack import run_stack
+    from ai_platform.processes.output import Output
 
     settings = configuration.load(**({} if data_dir is None else {"data_dir": data_dir}))
     if "auth" not in settings.model_fields_set:  # a trial on this machine; told otherwise, it asks for keys

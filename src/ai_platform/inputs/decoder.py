@@ -13,7 +13,7 @@ import msgspec
 from ai_platform.inputs.instances import Instances
 from ai_platform.inputs.strict_json import loads
 from ai_platform.inputs.validation import LARGEST_NUMBER, validate
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
 # Around the one name that a body has outside its instances.

@@ -3,7 +3,7 @@
 import msgspec
 import orjson
 
-from ai_platform.runtimes.runtime import Value
+from ai_platform.runtimes.base.runtime import Value
 
 
 class Instances(msgspec.Struct, frozen=True):

@@ -7,8 +7,8 @@ from typing import Any
 
 from ai_platform.errors import InputFault, InvalidInput
 from ai_platform.inputs.instances import Instances
-from ai_platform.runtimes.runtime import Value
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.base.runtime import Value
+from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 from ai_platform.tables.names import spelt
 

@@ -19,7 +19,7 @@ from ai_platform.jobs import statements
 from ai_platform.jobs.backlog import Backlog
 from ai_platform.jobs.doorbell import Doorbell
 from ai_platform.predictions.identity import new_id
-from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import AsyncBoundedConnection
 from ai_platform.telemetry import ACCEPT_GROUP, JOBS_ACCEPTED, LOOP_FAILURES, logger

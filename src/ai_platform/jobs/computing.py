@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from ai_platform.errors import ModelFailed
 from ai_platform.inputs.instances import Instances
-from ai_platform.predictions.answer import with_id
-from ai_platform.predictions.prepared import PreparedModel
-from ai_platform.runtimes.runtime import Outputs
+from ai_platform.predictions.model.answer import with_id
+from ai_platform.predictions.model.prepared import PreparedModel
+from ai_platform.runtimes.base.runtime import Outputs
 from ai_platform.telemetry import logger
 
 log = logger(__name__)

@@ -20,8 +20,8 @@ from ai_platform.jobs import statements
 from ai_platform.jobs.computing import Claimed, Outcome, compute
 from ai_platform.jobs.processes import host_identity, started_at
 from ai_platform.jobs.waiting import FINISHED_CHANNEL
-from ai_platform.predictions.directory import ModelDirectory
-from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.predictions.catalog.directory import ModelDirectory
+from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.redis import Breaker, client

@@ -14,8 +14,8 @@ from ai_platform.failpoints import reach
 from ai_platform.jobs import statements
 from ai_platform.jobs.doorbell import IDS_A_BELL, QUEUE, bells, celery_app, ring
 from ai_platform.jobs.processes import host_identity, is_same, state_of
-from ai_platform.models import registry, uploads
-from ai_platform.predictions.log_retention import LogRetention
+from ai_platform.models.registry import registry, uploads
+from ai_platform.predictions.log.log_retention import LogRetention
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ai_platform.local.programs import Program, Role
+from ai_platform.processes.programs import Program, Role
 from ai_platform.settings import PREFIX, Settings
 
 LOOK_SECONDS = 0.1

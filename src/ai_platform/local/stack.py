@@ -9,15 +9,16 @@ import psutil
 
 from ai_platform.access.exposure import require_protected
 from ai_platform.errors import StackError
-from ai_platform.local import data_folder, parts, postgres, valkey
-from ai_platform.local.binaries import POSTGRES_MAJOR
-from ai_platform.local.data_folder import DataFolder
-from ai_platform.local.leftovers import end_leftovers
-from ai_platform.local.output import Output
-from ai_platform.local.ports import is_free
-from ai_platform.local.programs import Program
-from ai_platform.local.status import Entry, status_file, write_status
-from ai_platform.local.supervisor import StopAsked, Supervisor
+from ai_platform.local import parts
+from ai_platform.local.embedded import data_folder, postgres, valkey
+from ai_platform.local.embedded.binaries import POSTGRES_MAJOR
+from ai_platform.local.embedded.data_folder import DataFolder
+from ai_platform.local.embedded.ports import is_free
+from ai_platform.processes.leftovers import end_leftovers
+from ai_platform.processes.output import Output
+from ai_platform.processes.programs import Program
+from ai_platform.processes.status import Entry, status_file, write_status
+from ai_platform.processes.supervisor import StopAsked, Supervisor
 from ai_platform.settings import Settings
 
 SERVER_SECONDS = 60.0

@@ -4,9 +4,9 @@ import sys
 from dataclasses import replace
 
 from ai_platform.local import parts
-from ai_platform.local.output import Output
-from ai_platform.local.programs import Role
-from ai_platform.local.supervisor import Supervisor
+from ai_platform.processes.output import Output
+from ai_platform.processes.programs import Role
+from ai_platform.processes.supervisor import Supervisor
 from ai_platform.settings import Settings
 from ai_platform.telemetry import configure_logging, logger
 

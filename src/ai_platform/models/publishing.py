@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from ai_platform.errors import ArtifactRefused, PlatformError, StorageUnavailable
-from ai_platform.models import aliases, registry, serving
-from ai_platform.models.aliases import PRODUCTION, Alias, Target
-from ai_platform.models.announcements import announce
-from ai_platform.models.manifest import Draft, Manifest, encode
-from ai_platform.models.proving import Proof, ProofReport, Signed, prove
-from ai_platform.models.serving import Waited
-from ai_platform.models.signing import Signer
+from ai_platform.models.loading.signing import Signer
+from ai_platform.models.registry import aliases, registry, serving
+from ai_platform.models.registry.aliases import PRODUCTION, Alias, Target
+from ai_platform.models.registry.announcements import announce
+from ai_platform.models.registry.manifest import Draft, Manifest, encode
+from ai_platform.models.registry.serving import Waited
+from ai_platform.models.validation.proving import Proof, ProofReport, Signed, prove
 from ai_platform.settings import Settings
 from ai_platform.storage import audit, postgres
 from ai_platform.storage.postgres import BoundedConnection

@@ -8,7 +8,7 @@ import time
 import redis.exceptions
 
 from ai_platform.inputs.instances import Instances
-from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.storage.redis import KEY_PREFIX, Breaker, async_client
 from ai_platform.telemetry import CACHE, logger

@@ -10,13 +10,13 @@ import msgspec
 from ai_platform.access.principal import Principal
 from ai_platform.errors import ArtifactRefused, DeadlineExceeded, ModelFailed, ModelNotReady, StorageUnavailable
 from ai_platform.inputs.instances import Instances
-from ai_platform.predictions.answer import with_id
 from ai_platform.predictions.cache import AnswerCache, cache_key
-from ai_platform.predictions.compute import Computing
-from ai_platform.predictions.directory import ModelDirectory
+from ai_platform.predictions.catalog.directory import ModelDirectory
+from ai_platform.predictions.compute.compute import Computing
 from ai_platform.predictions.identity import new_text
-from ai_platform.predictions.prediction_log import PredictionLog
-from ai_platform.predictions.prepared import PreparedModel
+from ai_platform.predictions.log.prediction_log import PredictionLog
+from ai_platform.predictions.model.answer import with_id
+from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.telemetry import CACHE
 

@@ -5,13 +5,13 @@ What stands here imports no model library; each runtime imports its own when it 
 
 from pathlib import Path
 
-from ai_platform.runtimes.lightgbm_model import LightgbmRuntime
-from ai_platform.runtimes.onnx_model import OnnxRuntime
-from ai_platform.runtimes.python_model import PythonRuntime
-from ai_platform.runtimes.runtime import Runtime
-from ai_platform.runtimes.sklearn_pickle import SklearnPickleRuntime
-from ai_platform.runtimes.sklearn_skops import SklearnSkopsRuntime
-from ai_platform.runtimes.xgboost_model import XgboostRuntime
+from ai_platform.runtimes.base.runtime import Runtime
+from ai_platform.runtimes.boosters.lightgbm_model import LightgbmRuntime
+from ai_platform.runtimes.boosters.xgboost_model import XgboostRuntime
+from ai_platform.runtimes.onnx.onnx_model import OnnxRuntime
+from ai_platform.runtimes.python.python_model import PythonRuntime
+from ai_platform.runtimes.sklearn.sklearn_pickle import SklearnPickleRuntime
+from ai_platform.runtimes.sklearn.sklearn_skops import SklearnSkopsRuntime
 
 FORMATS: dict[str, Runtime] = {
     "sklearn-pickle": SklearnPickleRuntime(),

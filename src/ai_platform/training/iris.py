@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ai_platform.runtimes.signature import Feature, Signature
+from ai_platform.runtimes.base.signature import Feature, Signature
 
 EXAMPLE = (5.1, 3.5, 1.4, 0.2)
 FOLDS = 5

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ai_platform.models import publishing
-from ai_platform.models.aliases import PRODUCTION
-from ai_platform.models.golden import record
-from ai_platform.models.manifest import Manifest, encode
-from ai_platform.models.proving import Signed
+from ai_platform.models.loading.golden import record
+from ai_platform.models.loading.signing import Signer
 from ai_platform.models.publishing import Published
-from ai_platform.models.signing import Signer
-from ai_platform.runtimes.estimators import SklearnModel
+from ai_platform.models.registry.aliases import PRODUCTION
+from ai_platform.models.registry.manifest import Manifest, encode
+from ai_platform.models.validation.proving import Signed
+from ai_platform.runtimes.sklearn.estimators import SklearnModel
 from ai_platform.settings import Settings
 from ai_platform.training.iris import Trained
 from ai_platform.training.person import person

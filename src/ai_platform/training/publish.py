@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ai_platform.models import publishing
-from ai_platform.models.manifest import Draft
+from ai_platform.models.loading.signing import signer
 from ai_platform.models.publishing import Published
-from ai_platform.models.signing import signer
+from ai_platform.models.registry.manifest import Draft
 from ai_platform.runtimes.samples import from_frame
 from ai_platform.settings import Settings, load
 from ai_platform.training.person import person

@@ -1,0 +1,67 @@
+"""`/docs` without the internet: Swagger UI from a wheel, started by a script of our own (no inline code)."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
+
+from ai_platform.api.http import security_headers
+from ai_platform.api.http.parameters import principal_of
+from ai_platform.api.openapi.openapi import describe
+from ai_platform.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+
+_spec = find_spec("fastapi_offline")
+assert _spec is not None
+assert _spec.origin is not None
+STATIC = Path(_spec.origin).parent / "static"
+FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>AI Platform</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon.png"></head>
+<body><div id="swagger"></div>
+<script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>
+"""
+START = """SwaggerUIBundle({
+  url: "/openapi.json", dom_id: "#swagger", deepLinking: true, tryItOutEnabled: true, displayRequestDuration: true,
+  validatorUrl: null,
+});
+"""
+
+
+@router.get("/docs")
+async def page(request: Request) -> Response:
+    """The page."""
+    request.scope[security_headers.KEY] = security_headers.PAGE
+    return Response(PAGE, media_type="text/html")
+
+
+@router.get("/openapi.json")
+async def document(request: Request) -> Response:
+    """The OpenAPI document, with those models of this moment that the caller may use."""
+    described = describe(request.app, principal_of(request).may_use)
+    return Response(orjson.dumps(described), media_type="application/json")
+
+
+@router.get("/docs/start.js")
+async def start(request: Request) -> Response:
+    """The script that starts it."""
+    request.scope[security_headers.KEY] = security_headers.ASSET
+    return Response(START, media_type="text/javascript")
+
+
+@router.get("/docs/{name}")
+async def asset(request: Request, name: str) -> Response:
+    """One of the wheel's files.
+
+    Raises:
+        NotFound: it is none of those that the page needs.
+    """
+    if name not in FILES:
+        raise NotFound("no such file")
+    request.scope[security_headers.KEY] = security_headers.ASSET
+    return FileResponse(STATIC / name, media_type=FILES[name])

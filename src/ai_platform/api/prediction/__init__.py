@@ -1,0 +1,1 @@
+"""The prediction endpoints: the fast path, the slow path, and accepting jobs."""

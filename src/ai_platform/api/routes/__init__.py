@@ -1,0 +1,1 @@
+"""The management routes: each reads a request, calls one thing below and answers."""

@@ -1,0 +1,88 @@
+"""The audit log over HTTP."""
+
+import base64
+import binascii
+import hashlib
+import re
+from urllib.parse import urlencode
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from ai_platform.api.http.parameters import principal_of
+from ai_platform.api.routes.keys import with_connection
+from ai_platform.api.services import Services
+from ai_platform.errors import InvalidCursor, InvalidParameter
+from ai_platform.storage import audit
+
+router = APIRouter(tags=["audit"])
+
+PAGE = 50
+_LIMIT = re.compile(r"[1-9][0-9]{0,3}")
+_SUBJECT = re.compile(r"[!-~]{1,200}")
+_CHECK_BYTES = 4
+
+
+@router.get("/audit", summary="Who did what, newest first")
+async def list_entries(request: Request) -> Response:
+    """A page of the audit log. `?subject=` narrows it (`key`, `key/ID`, a model), `next` leads to the following page.
+
+    A key for some models alone reads of these, and of keys for none but these.
+
+    Raises:
+        InvalidParameter: a parameter is not of its form.
+        InvalidCursor: the cursor was not made by this platform.
+    """
+    services: Services = request.app.state.services
+    limit, before, subject = _parameters(request, services.settings.limits.page)
+    models = principal_of(request).models
+    found = await with_connection(
+        request,
+        lambda connection: audit.entries(connection, limit=limit + 1, before=before, subject=subject, models=models),
+    )
+    following = None
+    if len(found) > limit:
+        kept = {name: value for name, value in request.query_params.items() if name != "cursor"}
+        following = f"/audit?{urlencode({**kept, 'cursor': cursor_of(found[limit - 1].id)})}"
+    body = {"entries": found[:limit], "next": following}
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+def cursor_of(entry_id: int) -> str:
+    """The cursor of the page after this entry: its id with four check bytes, in URL-safe base64."""
+    position = entry_id.to_bytes(8)
+    return base64.urlsafe_b64encode(position + _check(position)).decode()
+
+
+def position_of(cursor: str) -> int:
+    """The entry after which a page begins.
+
+    Raises:
+        InvalidCursor: this platform did not make it.
+    """
+    try:
+        raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    position = raw[:8]
+    if len(raw) != 8 + _CHECK_BYTES or raw[8:] != _check(position):
+        raise InvalidCursor("the cursor is not one of this platform's")
+    return int.from_bytes(position)
+
+
+def _parameters(request: Request, most: int) -> tuple[int, int | None, str | None]:
+    query = request.query_params
+    for name in query:
+        if name not in {"limit", "cursor", "subject"} or len(query.getlist(name)) > 1:
+            raise InvalidParameter(name, "must be one of limit, cursor and subject, each once")
+    limit, cursor, subject = query.get("limit", str(min(PAGE, most))), query.get("cursor"), query.get("subject")
+    if not _LIMIT.fullmatch(limit) or int(limit) > most:
+        raise InvalidParameter("limit", f"must be a number from 1 to {most}")
+    if subject is not None and not _SUBJECT.fullmatch(subject):
+        raise InvalidParameter("subject", "must be 1 to 200 visible ASCII characters")
+    return int(limit), None if cursor is None else position_of(cursor), subject
+
+
+def _check(position: bytes) -> bytes:
+    # Against mangling, not against guessing: what a page shows is judged anew wherever it begins.
+    return hashlib.sha256(b"audit-cursor:" + position).digest()[:_CHECK_BYTES]

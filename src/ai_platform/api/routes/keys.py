@@ -1,0 +1,139 @@
+"""Keys over HTTP: make, list, rotate, revoke."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from ai_platform.access import keys as rows
+from ai_platform.access.api_key import ApiKey, every_key
+from ai_platform.access.keyring import Keyring
+from ai_platform.access.terms import terms_of
+from ai_platform.api.http.body import read_json_body
+from ai_platform.api.http.parameters import principal_of, seconds_of
+from ai_platform.api.services import Services
+from ai_platform.errors import Forbidden
+from ai_platform.inputs.strict_json import loads
+from ai_platform.storage.postgres import BoundedConnection
+
+router = APIRouter(tags=["keys"])
+
+LONGEST_OVERLAP = 30 * 86_400.0
+OVERLAP = 86_400.0
+Found = TypeVar("Found")
+
+
+@router.get("/keys", summary="All keys, newest first")
+async def list_keys(request: Request) -> Response:
+    """Every key, ended ones included, without its secret, which is kept nowhere.
+
+    To a key for some models alone, only the keys that are for none but these.
+    """
+    models = principal_of(request).models
+    found = await with_connection(request, lambda connection: every_key(connection, models))
+    return _json({"keys": msgspec.to_builtins(found)})
+
+
+@router.post("/keys", summary="Make a key", status_code=201)
+async def create_key(request: Request) -> Response:
+    """A new key, whose text (`key`) is shown this once.
+
+    It gets nothing that the caller's has not itself: no further scopes or models, no later end, no wider limits.
+
+    Raises:
+        InvalidInput: it is not described as a key is.
+        Forbidden: it would have more rights than the caller, or a later end, or wider limits.
+    """
+    services: Services = request.app.state.services
+    terms = terms_of(loads(await read_json_body(request.scope, request.receive, services.settings)))
+    principal = principal_of(request)
+    return await _change(
+        request, "key.create", lambda connection: rows.create(connection, terms, principal.owner, principal)
+    )
+
+
+@router.post("/keys/{key_id}/rotate", summary="Make a key's successor", status_code=201)
+async def rotate_key(request: Request, key_id: str) -> Response:
+    """A new key with the same rights, shown this once; the old one ends after `?overlap_seconds=` (86400).
+
+    Raises:
+        KeyNotFound: there is no such key, or it is for models that the caller may not use.
+        KeyNotActive: it has expired or was revoked.
+        Forbidden: the old key has more rights than the caller's, a later end, or wider limits.
+        InvalidParameter: `overlap_seconds` is no number of seconds.
+    """
+    given = seconds_of("overlap_seconds", request.query_params.getlist("overlap_seconds"), LONGEST_OVERLAP)
+    overlap = timedelta(seconds=OVERLAP if given is None else given)
+    principal = principal_of(request)
+    return await _change(
+        request, "key.rotate", lambda connection: rows.rotate(connection, key_id, overlap, principal.owner, principal)
+    )
+
+
+@router.delete("/keys/{key_id}", summary="Revoke a key")
+async def revoke_key(request: Request, key_id: str) -> Response:
+    """The key, revoked now and for good; every API process knows it within 5 s, this one at once.
+
+    Raises:
+        KeyNotFound: there is no such key, or it is for models that the caller may not use.
+        Forbidden: it has scopes that the caller's has not.
+    """
+    principal = principal_of(request)
+    key = await _bounded(
+        request,
+        "key.revoke",
+        lambda connection: rows.revoke(connection, key_id, principal.owner, principal, by_key=principal.key_id),
+    )
+    await _learn(request)
+    return _json(msgspec.to_builtins(key))
+
+
+async def with_connection(request: Request, ask: Callable[[BoundedConnection], Found]) -> Found:
+    """What a thread finds over the keyring's connection.
+
+    Raises:
+        StorageUnavailable: PostgreSQL is away.
+    """
+    keyring = _keyring(request)
+
+    def run() -> Found:
+        with keyring.connection() as connection:
+            return ask(connection)
+
+    return await asyncio.to_thread(run)
+
+
+async def _change(request: Request, action: str, make: Callable[[BoundedConnection], tuple[str, ApiKey]]) -> Response:
+    text, key = await _bounded(request, action, make)
+    await _learn(request)
+    answer = _json({"key": text, **msgspec.to_builtins(key)}, 201)
+    answer.headers["location"] = f"/keys/{key.id}"
+    return answer
+
+
+async def _bounded(request: Request, action: str, change: Callable[[BoundedConnection], Found]) -> Found:
+    """What a change of the keys answers; a refusal of it is noted for the audit log."""
+    services: Services = request.app.state.services
+    try:
+        return await with_connection(request, change)
+    except Forbidden:
+        services.gate.note_refusal(principal_of(request), action, "keys:admin", why="more than its own rights")
+        raise
+
+
+async def _learn(request: Request) -> None:
+    """So that whoever changed a key finds it changed here; the other processes look every few seconds."""
+    await asyncio.to_thread(_keyring(request).refresh)
+
+
+def _keyring(request: Request) -> Keyring:
+    keyring: Keyring | None = request.app.state.services.keyring
+    assert keyring is not None  # while authentication is off, nobody has the scope
+    return keyring
+
+
+def _json(body: dict[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(body), status, media_type="application/json")

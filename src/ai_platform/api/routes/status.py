@@ -1,0 +1,136 @@
+"""`GET /`, health and readiness: what can be said of this process and of what stands behind it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from ai_platform import __version__
+from ai_platform.access.principal import NOBODY
+from ai_platform.api.http.parameters import principal_of
+from ai_platform.api.http.problems import RETRY_SECONDS
+from ai_platform.api.routes.versions_health import counts, require_versions, versions_body
+from ai_platform.api.services import Services
+from ai_platform.errors import ModelNotReady, PlatformError
+from ai_platform.jobs import statements
+
+router = APIRouter(tags=["status"])
+
+PROBE_SECONDS = 1.0
+
+
+@router.get("/", summary="Service status")
+async def root(request: Request) -> Response:
+    """Name, version and where to look next; without a key where one is needed, not the version."""
+    body = {"service": "AI Platform", "status": "ok", "docs": "/docs", "health": "/health"}
+    return _json({**body, "version": __version__} if _is_known(request) else body)
+
+
+@router.get("/health", summary="Health of the service and of what it needs")
+async def health(request: Request) -> Response:
+    """200 while predictions can be answered, 503 when they cannot; to callers with a key each part by itself."""
+    services: Services = request.app.state.services
+    redis, postgres = await asyncio.gather(
+        _probe(lambda: _ping_redis(services)), _probe(lambda: _ask_postgres(services))
+    )
+    facts = postgres.pop("facts", None) or {}
+    model = _model(services)
+    workers = _workers(facts)
+    can_predict = model["status"] == "ok"
+    well = (
+        can_predict
+        and not counts(services.directory)["failed"]
+        and all(part["status"] == "ok" for part in (redis, postgres, workers))
+    )
+    body = {
+        "status": "ok" if well else "degraded" if can_predict else "unavailable",
+        "version": __version__,
+        "auth": services.settings.auth,
+        "model": model,
+        "models": versions_body(services.directory),
+        "redis": redis,
+        "postgres": postgres,
+        "workers": workers,
+        "jobs": {key: facts[key] for key in ("queued", "running", "oldest_queued_seconds") if key in facts},
+    }
+    if not principal_of(request).may_use(services.settings.models.default):
+        body["model"] = {"status": model["status"]}  # its name is for those who may use it
+    answer = _json(body if _is_known(request) else {"status": body["status"]}, 200 if can_predict else 503)
+    if not can_predict:
+        answer.headers["retry-after"] = str(RETRY_SECONDS)
+    return answer
+
+
+@router.get("/health/live", summary="Whether the process answers at all")
+async def live() -> Response:
+    """200 as long as the event loop runs; asks nothing of anything else."""
+    return _json({"status": "ok"})
+
+
+@router.get("/health/ready", summary="Whether requests should be sent here")
+async def ready(request: Request) -> Response:
+    """200 when the versions that `models.ready` demands are loaded, keys can be checked, and it is not stopping.
+
+    Raises:
+        ModelNotReady: a version that must be there is not.
+        KeysUnavailable: it can ask nobody for a key.
+    """
+    services: Services = request.app.state.services
+    if request.app.state.life.ending:
+        raise ModelNotReady("the server is stopping")
+    require_versions(services.directory, services.settings.models)
+    if services.keyring is not None:
+        services.keyring.require_fresh()
+    return _json({"status": "ok", "versions": counts(services.directory)})
+
+
+def _is_known(request: Request) -> bool:
+    return principal_of(request) is not NOBODY
+
+
+def _model(services: Services) -> dict[str, Any]:
+    name = services.settings.models.default
+    try:
+        prepared = services.directory.current(name)
+    except PlatformError as error:
+        return {"status": "error", "name": name, "error": error.detail}
+    return {"status": "ok", "name": name, "version": prepared.served.version}
+
+
+def _workers(facts: dict[str, Any]) -> dict[str, Any]:
+    if "alive" not in facts:
+        return {"status": "unknown", "error": "PostgreSQL, which knows them, does not answer"}
+    if not facts["alive"]:
+        return {"status": "error", "alive": 0, "error": "no worker beats; jobs are accepted and wait"}
+    return {"status": "ok", "alive": facts["alive"]}
+
+
+async def _probe(ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    begun = time.perf_counter()
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            found = await ask()
+    except Exception as error:  # noqa: BLE001  # whatever a broken neighbour raises is that neighbour's state
+        what = "no answer within 1 s" if isinstance(error, TimeoutError) else type(error).__name__
+        return {"status": "error", "error": what}
+    return {"status": "ok", "latency_ms": round((time.perf_counter() - begun) * 1000, 2), **found}
+
+
+async def _ping_redis(services: Services) -> dict[str, Any]:
+    await services.redis.ping()
+    return {}
+
+
+async def _ask_postgres(services: Services) -> dict[str, Any]:
+    lease = timedelta(seconds=services.settings.jobs.lease_seconds)
+    async with services.pool.connection(timeout=PROBE_SECONDS) as connection:
+        cursor = await connection.execute(statements.HEALTH, {"lease": lease})
+        return {"facts": await cursor.fetchone()}
+
+
+def _json(body: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")

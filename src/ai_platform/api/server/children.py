@@ -1,0 +1,163 @@
+"""The children of the API's parent: how one is forked, what it says, and when its successor may start."""
+
+import gc
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ai_platform.errors import StackError
+from ai_platform.processes.programs import ending_with
+
+ORDERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+GOOD_LIFE = 30.0
+NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a process is told at its birth.
+
+    Attributes:
+        slot: its number, which no other process has as long as it lives.
+        successor: whether others serve already.
+        report: where it says that it serves (`s`), and that it drains (`d`).
+    """
+
+    slot: int
+    successor: bool
+    report: int
+
+    def tell(self, word: str) -> None:
+        """Say something to the parent, if there still is one."""
+        try:
+            os.write(self.report, word[:1].encode())
+        except OSError:
+            return
+
+
+@dataclass(eq=False, slots=True)
+class Post:
+    """One of so many processes that are to run.
+
+    Attributes:
+        start_at: before when, on the monotonic clock, nobody is started in it.
+        why: of the next start, for the metrics.
+    """
+
+    start_at: float = 0.0
+    why: str = "first"
+    _failures: int = 0
+
+    def note_failure(self, begun: float) -> None:
+        """One that began then has died: the next starts at once, further ones after a growing pause."""
+        now = time.monotonic()
+        if now - begun >= GOOD_LIFE and begun:
+            self._failures = 0
+        pause = min(FIRST_PAUSE * 2.0 ** (self._failures - 1), LONGEST_PAUSE) if self._failures else 0.0
+        self._failures = min(self._failures + 1, 10)
+        self.start_at = now + pause
+        self.why = "died"
+
+
+@dataclass(eq=False, slots=True)
+class Child:
+    """A living process, as its parent sees it.
+
+    Attributes:
+        pid: its process id.
+        post: which it fills.
+        slot: its number among those that live.
+        pipe: the reading end of what it says.
+        replaces: whose end waits until it serves.
+        state: `starting`, `serving` or `draining`.
+        begun: when it was forked, on the monotonic clock.
+        kill_at: when it is killed.
+    """
+
+    pid: int
+    post: Post
+    slot: int
+    pipe: int
+    replaces: "Child | None" = None
+    state: Literal["starting", "serving", "draining"] = "starting"
+    begun: float = field(default_factory=time.monotonic)
+    kill_at: float = NEVER
+
+    @property
+    def stays(self) -> bool:
+        """Whether nobody has told it to end."""
+        return self.state != "draining"
+
+    def read(self) -> str:
+        """What it has said since; nothing when it says no more."""
+        return os.read(self.pipe, 16).decode("ascii")
+
+    def begin_end(self, number: int, seconds: float) -> None:
+        """Tell it to end within that time."""
+        self.send(number)
+        self.note_draining(seconds)
+
+    def note_draining(self, seconds: float) -> None:
+        """It ends, by whomever it was told."""
+        if self.state != "draining":
+            self.state = "draining"
+            self.kill_at = time.monotonic() + seconds
+            self.post.why = "replaced"
+
+    def send(self, number: int) -> None:
+        """Signal it; it exists, if only as a zombie, because nobody has waited for it yet."""
+        os.kill(self.pid, number)
+
+
+def prepare_to_fork() -> None:
+    """Refuse to fork beside a thread, whose locks would stay locked in the child for ever; keep shared pages shared.
+
+    Raises:
+        StackError: there is one.
+    """
+    tasks = Path("/proc/self/task")
+    threads = len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
+    if threads > 1:
+        raise StackError(
+            f"several API processes cannot be started beside {threads - 1} threads; numerical libraries start them "
+            "when OMP_NUM_THREADS, OPENBLAS_NUM_THREADS or MKL_NUM_THREADS ask for more than one"
+        )
+    gc.collect()
+    gc.freeze()  # so that collections in the children do not write to the pages that they share
+
+
+def fork(post: Post, slot: int, *, successor: bool, replaces: Child | None) -> Child | Place:
+    """Two processes from one: the child gets its place, the parent gets the child.
+
+    The child has signals blocked, ends with its parent, and is in a process group of its own, so that a Ctrl-C at the
+    terminal reaches the parent alone.
+
+    Raises:
+        OSError: the system has no room for another.
+    """
+    reader, writer = os.pipe()
+    parent = os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ORDERS)
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
+        raise
+    if pid == 0:
+        os.close(reader)
+        os.setpgid(0, 0)
+        end_with_parent = ending_with(parent, signal.SIGTERM)
+        if end_with_parent is not None:
+            end_with_parent()
+        return Place(slot, successor, writer)
+    os.close(writer)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
+    return Child(pid, post, slot, reader, replaces)

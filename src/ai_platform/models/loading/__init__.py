@@ -1,0 +1,1 @@
+"""From a row to a loaded model: hash, signature, trust, golden rows; the one loader."""

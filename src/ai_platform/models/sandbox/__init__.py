@@ -1,0 +1,1 @@
+"""A process without rights, in which strange files are opened."""

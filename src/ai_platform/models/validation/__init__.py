@@ -1,0 +1,1 @@
+"""Validating a model in a sandbox before it is published."""

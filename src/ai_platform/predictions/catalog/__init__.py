@@ -1,0 +1,1 @@
+"""Which versions this process has loaded, and what it reports of them."""

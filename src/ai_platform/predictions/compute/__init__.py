@@ -1,0 +1,1 @@
+"""Where costly models are computed: threads and processes, behind bounded queues."""

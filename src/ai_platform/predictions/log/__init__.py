@@ -1,0 +1,1 @@
+"""The prediction log: a sample of answers, written aside."""

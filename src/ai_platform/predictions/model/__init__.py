@@ -1,0 +1,1 @@
+"""One loaded model: rows in, an answer as JSON out, and where it is computed."""

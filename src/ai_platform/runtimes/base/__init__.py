@@ -1,0 +1,1 @@
+"""What all runtimes share: the interface, signatures, cells, sample columns."""

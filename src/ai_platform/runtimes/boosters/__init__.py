@@ -1,0 +1,1 @@
+"""LightGBM's and XGBoost's own files."""

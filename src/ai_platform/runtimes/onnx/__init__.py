@@ -1,0 +1,1 @@
+"""ONNX graphs, run by ONNX Runtime, or by plain arithmetic where they are linear."""

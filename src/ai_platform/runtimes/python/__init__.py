@@ -1,0 +1,1 @@
+"""A Python class of the user's own."""

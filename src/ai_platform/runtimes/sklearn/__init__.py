@@ -1,0 +1,1 @@
+"""scikit-learn estimators, from pickles and from skops files."""
