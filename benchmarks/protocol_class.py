@@ -32,7 +32,7 @@ REQUEST = (
     b"POST /predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
     % (len(BODY), BODY)
 )
-SHIPPED = "from ai_platform.api.server.server import run\nfrom ai_platform.settings import load\nrun(load())\n"
+SHIPPED = "from ai_platform.api.server.serve import run\nfrom ai_platform.settings import load\nrun(load())\n"
 STOCK = (
     "import uvicorn\nfrom ai_platform.api.app import create\nfrom ai_platform.settings import load\n"
     "settings = load()\n"

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from ai_platform.jobs import statements
-from ai_platform.predictions.identity import new_id
+from ai_platform.predictions.ids import new_id
 from ai_platform.storage.postgres import BoundedConnection
 
 RESULT = '{"prediction":0}'

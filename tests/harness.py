@@ -21,10 +21,10 @@ from sklearn.datasets import load_iris
 
 from ai_platform import settings as configuration
 from ai_platform.models.loading.signing import signer
-from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.announcements import announce
 from ai_platform.models.registry.manifest import decode, encode
-from ai_platform.models.validation.proving import Proof, Signed, prove
+from ai_platform.models.validation.validate import Proof, Signed, prove
 from ai_platform.settings import PREFIX, Settings
 from ai_platform.storage import postgres
 from ai_platform.training import iris as iris_training
@@ -78,7 +78,7 @@ def publish_iris(settings: Settings, iris: Iris, *, spoiled: bool = False) -> in
         signed = Signed(manifest, signer(iris.signing_key, iris.keys).sign(manifest))
     compiled = None if proof.compiled is None else (sha256_of(proof.compiled), proof.compiled)
     with postgres.connect(settings, "test") as connection:
-        version = registry.add(
+        version = versions.add(
             connection, iris.files.artifact, signed.manifest, signed.signature, created_by="test", compiled=compiled,
             proof=msgspec.to_builtins(proof.report),
         )  # fmt: skip

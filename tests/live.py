@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from ai_platform.api.server.server import server as api_server
+from ai_platform.api.server.serve import server as api_server
 from ai_platform.settings import Settings
 from harness import eventually, free_port
 

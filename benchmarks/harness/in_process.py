@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from ai_platform.api.app import Application, create
-from ai_platform.api.http.head import Head
-from ai_platform.api.prediction.lane import Target
+from ai_platform.api.http.request_head import Head
+from ai_platform.api.prediction.endpoint import Target
 from ai_platform.settings import Settings
 
 READY_SECONDS = 30

@@ -17,7 +17,7 @@ import psutil
 
 from ai_platform import settings as configuration
 from ai_platform.access import keys
-from ai_platform.access.terms import Terms
+from ai_platform.access.key_spec import Terms
 from ai_platform.local.embedded.servers import Servers, running_servers
 from ai_platform.models.loading.signing import signer
 from ai_platform.settings import Settings

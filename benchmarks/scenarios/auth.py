@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ai_platform.access.keyring import Keyring
-from ai_platform.api.http.gate import Gate
+from ai_platform.api.http.auth import Gate
 from benchmarks.harness.figures import ratios, table
 from benchmarks.harness.in_process import application, head, headers, target_of, thread_micros
 from benchmarks.harness.scenario import Bench, Figures, Scenario

@@ -19,9 +19,9 @@ import uvloop
 
 from ai_platform.jobs import statements
 from ai_platform.jobs.computing import Claimed, compute
-from ai_platform.jobs.doorbell import celery_app, ring
+from ai_platform.jobs.notifier import celery_app, ring
 from ai_platform.predictions.catalog.versions import VersionSource
-from ai_platform.predictions.identity import new_id
+from ai_platform.predictions.ids import new_id
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection

@@ -23,8 +23,8 @@ from ai_platform import settings as configuration
 from ai_platform.models.loading.loader import Loader
 from ai_platform.models.loading.signing import signer
 from ai_platform.models.registry.manifest import Draft, encode
-from ai_platform.models.registry.registry import Version
-from ai_platform.models.validation.proving import prove
+from ai_platform.models.registry.versions import Version
+from ai_platform.models.validation.validate import prove
 from ai_platform.runtimes.base.signature import Feature
 from ai_platform.settings import Settings
 from benchmarks import ROOT

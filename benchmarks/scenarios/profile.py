@@ -23,9 +23,9 @@ from uvicorn.server import ServerState
 
 from ai_platform.api.app import Application
 from ai_platform.api.draining import Life
-from ai_platform.api.prediction.lane import Target
+from ai_platform.api.prediction.endpoint import Target
 from ai_platform.api.server.protocol import bounded
-from ai_platform.predictions.identity import new_text
+from ai_platform.predictions.ids import new_text
 from ai_platform.telemetry import configure_logging
 from benchmarks.harness.in_process import application, head, headers, median_micros, parts_table, target_of
 from benchmarks.harness.scenario import Bench, Figures, Scenario

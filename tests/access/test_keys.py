@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from ai_platform.access import api_key, keys
+from ai_platform.access.key_spec import Terms, terms_of
 from ai_platform.access.key_text import digest_of, id_of, new_key_text
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.principal import SCOPES, Principal
-from ai_platform.access.terms import Terms, terms_of
 from ai_platform.errors import (
     Forbidden,
     InvalidInput,

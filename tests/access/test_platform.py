@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from access.conftest import Guarded
-from ai_platform.access.exposure import is_loopback
+from ai_platform.access.bind_policy import is_loopback
 from ai_platform.access.key_text import KEY_IN_BYTES
 from ai_platform.cli.app import app
 from ai_platform.errors import InvalidSettings, PlatformError

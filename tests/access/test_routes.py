@@ -17,10 +17,10 @@ from fastapi.routing import APIRoute
 from access.conftest import Guarded
 from ai_platform.access.limiter import Limiter
 from ai_platform.api import app as application
-from ai_platform.api.http.envelope import Envelope
-from ai_platform.api.http.gate import NEEDS, OPEN, Gate
+from ai_platform.api.http.auth import NEEDS, OPEN, Gate
 from ai_platform.api.http.hosts import Hosts
-from ai_platform.api.prediction.lane import PredictionLane
+from ai_platform.api.http.middleware import Envelope
+from ai_platform.api.prediction.endpoint import PredictionLane
 from ai_platform.settings import Settings
 from ai_platform.storage.redis import async_client
 from harness import SAMPLE, eventually

@@ -21,12 +21,12 @@ from psycopg.rows import dict_row
 from ai_platform import failpoints
 from ai_platform import settings as configuration
 from ai_platform.errors import StackError
-from ai_platform.jobs.doorbell import QUEUE
 from ai_platform.jobs.invariants import INVARIANTS, broken
 from ai_platform.jobs.job import FINAL
+from ai_platform.jobs.notifier import QUEUE
 from ai_platform.local.embedded.servers import Server, Servers, running_servers
 from ai_platform.models.loading.signing import signer
-from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.manifest import Golden, Manifest, encode
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
@@ -329,7 +329,7 @@ def publish_troubled(settings: Settings, iris: Iris) -> int:
     )
     signature = signer(iris.signing_key, iris.keys).sign(manifest)
     with postgres.connect(settings, "test") as connection:
-        version = registry.add(connection, artifact, manifest, signature, created_by="test")
+        version = versions.add(connection, artifact, manifest, signature, created_by="test")
         aliases.point(connection, "troubled", aliases.PRODUCTION, (aliases.Target(version),), by="test")
     return version
 

@@ -28,7 +28,7 @@ from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.compiler.compiling import Compiled, Refusal, compile_to_onnx
 from ai_platform.runtimes.compiler.parity import TOLERANCE, margins
 from ai_platform.runtimes.compiler.probe_rows import boundary_rows, spread_rows, unknown_rows
-from ai_platform.runtimes.onnx.onnx_file import SIGNATURE_KEY
+from ai_platform.runtimes.onnx.file import SIGNATURE_KEY
 
 IRIS, DIABETES = load_iris(), load_diabetes()
 LARGEST = 50_000_000

@@ -14,15 +14,15 @@ import msgspec
 from uvicorn.server import ServerState
 
 from ai_platform.access import key_text
-from ai_platform.access.terms import terms_of
+from ai_platform.access.key_spec import terms_of
 from ai_platform.errors import ArtifactRefused, InvalidInput, InvalidJson, InvalidSettings
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.strict_json import loads
 from ai_platform.inputs.validation import validate
 from ai_platform.models.registry import manifest
-from ai_platform.predictions.compute import frames
+from ai_platform.predictions.compute import ipc
 from ai_platform.runtimes.base.signature import Feature, Signature
-from ai_platform.runtimes.onnx import onnx_file
+from ai_platform.runtimes.onnx import file
 from ai_platform.runtimes.sklearn import pickle_names
 from ai_platform.settings import LimitSettings
 from protocol.observing import SEEN, Request, decoded
@@ -90,7 +90,7 @@ def key_terms(data: bytes) -> None:
 def onnx(data: bytes) -> None:
     """The walk through a file of ONNX."""
     with contextlib.suppress(ValueError):
-        onnx_file.facts_of(io.BytesIO(data))
+        file.facts_of(io.BytesIO(data))
 
 
 def pickled(data: bytes) -> None:
@@ -108,14 +108,14 @@ def a_manifest(data: bytes) -> None:
 
 def framed(data: bytes) -> None:
     """Frames between processes: cut anywhere, they are the same."""
-    whole, pieces = frames.Frames(), frames.Frames()
+    whole, pieces = ipc.Frames(), ipc.Frames()
     at = data[0] % max(1, len(data)) if data else 0
     together = list(whole.feed(data))
     apart = [*pieces.feed(data[:at]), *pieces.feed(data[at:])]
     assert [bytes(frame) for frame in together] == [bytes(frame) for frame in apart]
     for frame in together:
         with contextlib.suppress(msgspec.MsgspecError):
-            frames.questions.decode(frame)
+            ipc.questions.decode(frame)
 
 
 class _Wire(asyncio.Transport):
@@ -210,6 +210,6 @@ SEEDS: dict[str, list[bytes]] = {
     "onnx": [b"\x08\x08\x12\x04test:\x10\x0a\x00\x12\x05graph"],
     "pickle": [b"\x80\x04\x8c\x05posix\x8c\x06system\x93.", b"cos\nsystem\n."],
     "manifest": [b'{"model": "iris", "format": "onnx", "sha256": "00", "signature": {"inputs": [{"name": "a"}]}}'],
-    "frames": [b"\x00\x00\x00\x02\x91\xa5", frames.LENGTH.pack(8) + b"\x93\xa4drop\xa1a\x01"],
+    "frames": [b"\x00\x00\x00\x02\x91\xa5", ipc.LENGTH.pack(8) + b"\x93\xa4drop\xa1a\x01"],
     "keys": [b'{"owner": "a", "scopes": ["predict"], "rows_a_second": 1}', key_text.new_key_text().encode()],
 }

@@ -10,7 +10,7 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.linear_model import LinearRegression
 
 from ai_platform.models.loading.signing import signer
-from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.announcements import announce
 from ai_platform.models.registry.manifest import Golden, Manifest, encode
 from ai_platform.runtimes.base.signature import Feature, Signature
@@ -91,7 +91,7 @@ def put(settings: Settings, iris: Iris, name: str, form: str, source: bytes) -> 
     )
     signature = signer(iris.signing_key, iris.keys).sign(manifest)
     with postgres.connect(settings, "test") as connection:
-        version = registry.add(connection, artifact, manifest, signature, created_by="test")
+        version = versions.add(connection, artifact, manifest, signature, created_by="test")
         aliases.point(connection, name, aliases.PRODUCTION, (aliases.Target(version),), by="test")
     announce(settings, name)
     return version

@@ -7,7 +7,7 @@ import pytest
 
 from ai_platform.errors import TooManyJobs
 from ai_platform.jobs.backlog import Backlog
-from ai_platform.predictions.identity import new_id
+from ai_platform.predictions.ids import new_id
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import async_pool
 from board import Board

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ai_platform.processes.families import session
+from ai_platform.processes.process_tree import session
 from ai_platform.processes.status import Entry, read_noted, read_status
 
 SCRIPT = str(Path(__file__).with_name("supervised.py"))

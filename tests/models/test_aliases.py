@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_platform.errors import InvalidParameter, ModelNotFound, VersionInUse
-from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.aliases import PRODUCTION, Target, choose, draw_for
 from ai_platform.models.registry.manifest import decode, encode
 from ai_platform.settings import Settings
@@ -40,7 +40,7 @@ def three(connection: BoundedConnection, iris: Iris) -> BoundedConnection:
 
 def add(connection: BoundedConnection, iris: Iris) -> int:
     manifest = iris.files.manifest.read_bytes()
-    return registry.add(connection, iris.files.artifact, manifest, iris.files.signature.read_bytes(), created_by="me")
+    return versions.add(connection, iris.files.artifact, manifest, iris.files.signature.read_bytes(), created_by="me")
 
 
 def point(connection: BoundedConnection, *targets: Target, alias: str = PRODUCTION) -> aliases.Alias:
@@ -52,12 +52,12 @@ def served(connection: BoundedConnection, alias: str = PRODUCTION) -> list[int]:
 
 
 def test_versions_are_numbered_and_a_new_one_moves_no_alias(three: BoundedConnection) -> None:
-    assert [version.version for version in registry.versions(three, "iris")] == [3, 2, 1]
+    assert [version.version for version in versions.of_model(three, "iris")] == [3, 2, 1]
     assert served(three) == [1]
 
 
 def test_a_model_that_does_not_exist_is_not_found(connection: BoundedConnection) -> None:
-    for ask in (registry.versions, lambda opened, name: aliases.find(opened, name, PRODUCTION)):
+    for ask in (versions.of_model, lambda opened, name: aliases.find(opened, name, PRODUCTION)):
         with pytest.raises(ModelNotFound):
             ask(connection, "nothing")
 
@@ -108,18 +108,18 @@ def test_a_removed_alias_is_gone_and_its_version_stays(three: BoundedConnection)
     point(three, Target(3), alias="candidate")
     aliases.remove(three, "iris", "candidate")
     assert [alias.name for alias in aliases.of_model(three, "iris")] == [PRODUCTION]
-    assert registry.find(three, "iris", 3).version == 3
+    assert versions.find(three, "iris", 3).version == 3
     with pytest.raises(ModelNotFound):
         aliases.remove(three, "iris", "candidate")
 
 
 def test_a_version_that_an_alias_names_cannot_be_deleted(three: BoundedConnection) -> None:
     with pytest.raises(VersionInUse, match="production"):
-        registry.delete(three, "iris", 1, by="me")
+        versions.delete(three, "iris", 1, by="me")
     point(three, Target(2))
-    registry.delete(three, "iris", 1, by="me")
+    versions.delete(three, "iris", 1, by="me")
     with pytest.raises(ModelNotFound):
-        registry.find(three, "iris", 1)
+        versions.find(three, "iris", 1)
 
 
 def test_a_version_that_an_unfinished_job_needs_cannot_be_deleted(three: BoundedConnection) -> None:
@@ -129,18 +129,18 @@ def test_a_version_that_an_unfinished_job_needs_cannot_be_deleted(three: Bounded
         (uuid.uuid4(),),
     )
     with pytest.raises(VersionInUse, match="jobs"):
-        registry.delete(three, "iris", 2, by="me")
+        versions.delete(three, "iris", 2, by="me")
 
 
 def test_a_deleted_versions_number_is_not_given_out_again(three: BoundedConnection, iris: Iris) -> None:
-    registry.delete(three, "iris", 3, by="me")
+    versions.delete(three, "iris", 3, by="me")
     assert add(three, iris) == 4
-    assert [version.version for version in registry.versions(three, "iris")] == [4, 2, 1]
+    assert [version.version for version in versions.of_model(three, "iris")] == [4, 2, 1]
 
 
 def test_rolling_back_to_a_deleted_version_is_refused_and_moves_nothing(three: BoundedConnection) -> None:
     point(three, Target(2))
-    registry.delete(three, "iris", 1, by="me")
+    versions.delete(three, "iris", 1, by="me")
     with pytest.raises(ModelNotFound, match="no version 1"):
         aliases.roll_back(three, "iris", PRODUCTION, by="me")
     assert served(three) == [2]
@@ -154,20 +154,20 @@ def test_bytes_go_when_the_last_version_that_has_them_goes(
     sha256 = hashlib.sha256(b"other bytes").digest()
     described = decode(iris.files.manifest.read_bytes())
     manifest = encode(msgspec.structs.replace(described, sha256=sha256.hex(), size=11))
-    version = registry.add(three, other, manifest, b"", created_by="me")
-    assert registry.delete_unnamed_artifacts(three, NO_TIME) == 0
-    registry.delete(three, "iris", version, by="me")
-    assert registry.delete_unnamed_artifacts(three, timedelta(hours=1)) == 0
-    assert registry.delete_unnamed_artifacts(three, NO_TIME) == 1
-    assert list(registry.artifact_parts(three, registry.find(three, "iris", 1).sha256)) != []
+    version = versions.add(three, other, manifest, b"", created_by="me")
+    assert versions.delete_unnamed_artifacts(three, NO_TIME) == 0
+    versions.delete(three, "iris", version, by="me")
+    assert versions.delete_unnamed_artifacts(three, timedelta(hours=1)) == 0
+    assert versions.delete_unnamed_artifacts(three, NO_TIME) == 1
+    assert list(versions.artifact_parts(three, versions.find(three, "iris", 1).sha256)) != []
 
 
 def test_bytes_stay_while_somebody_stores_some(three: BoundedConnection, settings: Settings) -> None:
     three.execute("INSERT INTO artifacts (sha256, size) VALUES (%s, 0)", (b"\0" * 32,))
     with postgres.connect(settings, "test") as other, other.transaction():
-        other.execute("SELECT pg_advisory_xact_lock_shared(%s)", (registry.ARTIFACTS_LOCK,))
-        assert registry.delete_unnamed_artifacts(three, NO_TIME) == 0
-    assert registry.delete_unnamed_artifacts(three, NO_TIME) == 1
+        other.execute("SELECT pg_advisory_xact_lock_shared(%s)", (versions.ARTIFACTS_LOCK,))
+        assert versions.delete_unnamed_artifacts(three, NO_TIME) == 0
+    assert versions.delete_unnamed_artifacts(three, NO_TIME) == 1
 
 
 def test_a_version_is_immutable(three: BoundedConnection) -> None:

@@ -14,7 +14,7 @@ from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
 from ai_platform.models.loading.loader import Loader
 from ai_platform.models.registry.manifest import decode, encode
-from ai_platform.models.registry.registry import Version
+from ai_platform.models.registry.versions import Version
 from harness import Iris
 
 

@@ -10,7 +10,7 @@ import lightgbm
 import pandas as pd
 import pytest
 
-from ai_platform.models.registry import registry
+from ai_platform.models.registry import versions
 from ai_platform.settings import Settings
 from ai_platform.storage import audit, postgres
 from harness import SAMPLE, Iris, Platform, eventually, publish_iris
@@ -254,7 +254,7 @@ def test_a_deleted_version_is_gone_and_the_record_says_who_did_it(site: Platform
     refused(site.client.get(f"/models/iris/versions/{version}"), 404, "model_not_found")
     with postgres.connect(site.settings, "test") as connection:
         (entry,) = audit.entries(connection, limit=9, subject=f"iris/{version}")
-        assert version not in {one.version for one in registry.versions(connection, "iris")}
+        assert version not in {one.version for one in versions.of_model(connection, "iris")}
     assert (entry.actor, entry.action) == ("anonymous", "model.delete")
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from prometheus_client import REGISTRY
 
-from ai_platform.predictions.compute.compute_child import NICER
+from ai_platform.predictions.compute.child import NICER
 from ai_platform.settings import Settings
 from harness import Iris, eventually
 from live import live

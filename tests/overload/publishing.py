@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ai_platform.models.loading.signing import signer
-from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.manifest import Golden, Manifest, encode
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
@@ -50,5 +50,5 @@ def publish_costly(
     )
     signature = signer(iris.signing_key, iris.keys).sign(manifest)
     with postgres.connect(settings, "test") as connection:
-        version = registry.add(connection, artifact, manifest, signature, created_by="test")
+        version = versions.add(connection, artifact, manifest, signature, created_by="test")
         aliases.point(connection, name, aliases.PRODUCTION, (aliases.Target(version),), by="test")

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from prometheus_client import REGISTRY
 
-from ai_platform.predictions.compute import compute_process
+from ai_platform.predictions.compute import process
 from ai_platform.settings import Settings
 from harness import SAMPLE, Iris, Platform, eventually
 from live import live
@@ -67,7 +67,7 @@ def test_where_no_process_can_be_started_threads_compute(
     settings: Settings, iris: Iris, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_costly(settings, iris)
-    monkeypatch.setattr(compute_process, "_MODULE", "ai_platform.predictions.nowhere")
+    monkeypatch.setattr(process, "_MODULE", "ai_platform.predictions.nowhere")
     with live(settings) as url:
         site = Site(url, settings.data_dir / "seen")
         eventually(lambda: site.ask([170, FINE, 0]).status_code == 200, 20, "it is loaded")

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from ai_platform.access import keys
+from ai_platform.access.key_spec import Terms
 from ai_platform.access.principal import SCOPES
-from ai_platform.access.terms import Terms
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from harness import Platform, eventually

@@ -13,12 +13,12 @@ import h11
 import uvicorn
 
 from ai_platform.api.draining import Life
-from ai_platform.api.http.envelope import Envelope, Receive, Scope, Send
-from ai_platform.api.http.head import Head, Headers
 from ai_platform.api.http.hosts import Hosts
-from ai_platform.api.prediction.express import Express
-from ai_platform.api.prediction.lane import PredictionLane, Target
-from ai_platform.api.server.server import configuration
+from ai_platform.api.http.middleware import Envelope, Receive, Scope, Send
+from ai_platform.api.http.request_head import Head, Headers
+from ai_platform.api.prediction.endpoint import PredictionLane, Target
+from ai_platform.api.prediction.fast_path import Express
+from ai_platform.api.server.serve import configuration
 from ai_platform.settings import ApiSettings, Settings
 from protocol.observing import SEEN, Request, Seen, encoded, request_of
 

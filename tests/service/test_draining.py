@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from ai_platform.api.draining import DrainingServer
-from ai_platform.api.server.server import server as api_server
+from ai_platform.api.server.serve import server as api_server
 from ai_platform.settings import Settings
 from harness import SAMPLE, eventually, free_port
 from live import live

@@ -13,13 +13,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ai_platform.access import keys
+from ai_platform.access.key_spec import Terms
 from ai_platform.access.principal import ANYBODY
-from ai_platform.access.terms import Terms
 from ai_platform.cli.app import app
 from ai_platform.errors import ModelFailed
 from ai_platform.predictions.catalog.directory import ModelDirectory
-from ai_platform.predictions.compute.compute import Computing
-from ai_platform.predictions.log.log_reading import LoggedPrediction, newest
+from ai_platform.predictions.compute.computing import Computing
+from ai_platform.predictions.log.reading import LoggedPrediction, newest
 from ai_platform.predictions.service import Asked, PredictionService
 from ai_platform.settings import PREFIX, Settings
 from ai_platform.storage import postgres

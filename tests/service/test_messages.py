@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kombu.messaging import Producer
 
-from ai_platform.jobs.doorbell import QUEUE, RUN_JOBS, celery_app
+from ai_platform.jobs.notifier import QUEUE, RUN_JOBS, celery_app
 from harness import Platform, eventually
 
 

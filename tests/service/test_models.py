@@ -13,7 +13,7 @@ import pytest
 from ai_platform.errors import ArtifactRefused, ModelNotFound
 from ai_platform.models.loading.loader import Loader
 from ai_platform.models.loading.signing import signer, verify
-from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.manifest import decode, encode
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
@@ -38,7 +38,7 @@ def own_iris(iris: Iris, tmp_path: Path) -> Iris:
 
 
 def loader(settings: Settings, connection: BoundedConnection) -> Loader:
-    return Loader(settings, lambda sha256: registry.artifact_parts(connection, sha256))
+    return Loader(settings, lambda sha256: versions.artifact_parts(connection, sha256))
 
 
 def resign(iris: Iris, **changes: object) -> None:
@@ -59,14 +59,14 @@ def test_versions_are_numbered_and_the_last_published_is_production(
 def test_a_published_version_loads_with_the_bytes_that_were_published(
     settings: Settings, connection: BoundedConnection, iris: Iris
 ) -> None:
-    served = loader(settings, connection).load(registry.find(connection, "iris", 1))
+    served = loader(settings, connection).load(versions.find(connection, "iris", 1))
     assert served.manifest.sha256 == decode(iris.files.manifest.read_bytes()).sha256
     assert served.loaded.predict([SAMPLE["features"]]).predictions == [0]
 
 
 def test_a_version_that_does_not_exist_is_not_found(connection: BoundedConnection) -> None:
     with pytest.raises(ModelNotFound):
-        registry.find(connection, "iris", 99)
+        versions.find(connection, "iris", 99)
 
 
 def test_a_flipped_byte_is_refused_at_publishing(connection: BoundedConnection, own_iris: Iris) -> None:
@@ -75,7 +75,7 @@ def test_a_flipped_byte_is_refused_at_publishing(connection: BoundedConnection, 
     resign(own_iris, sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(ArtifactRefused, match="not the ones"):
         publish(connection, own_iris)
-    assert [version.version for version in registry.versions(connection, "iris")] == [1]
+    assert [version.version for version in versions.of_model(connection, "iris")] == [1]
 
 
 def test_a_flipped_byte_in_the_database_is_refused_at_loading(
@@ -83,13 +83,13 @@ def test_a_flipped_byte_in_the_database_is_refused_at_loading(
 ) -> None:
     connection.execute("UPDATE artifact_chunks SET bytes = set_byte(bytes, 100, get_byte(bytes, 100) # 1)")
     with pytest.raises(ArtifactRefused, match="not the ones that were published"):
-        loader(settings, connection).load(registry.find(connection, "iris", 1))
+        loader(settings, connection).load(versions.find(connection, "iris", 1))
 
 
 def test_a_flipped_byte_in_the_local_cache_is_replaced_from_the_store(
     settings: Settings, connection: BoundedConnection
 ) -> None:
-    version = registry.find(connection, "iris", 1)
+    version = versions.find(connection, "iris", 1)
     loader(settings, connection).load(version)
     cached = settings.artifact_cache_dir / (version.compiled_sha256 or version.sha256).hex()
     content = bytearray(cached.read_bytes())
@@ -101,7 +101,7 @@ def test_a_flipped_byte_in_the_local_cache_is_replaced_from_the_store(
 def test_a_link_in_the_local_cache_is_not_followed(
     settings: Settings, connection: BoundedConnection, iris: Iris
 ) -> None:
-    version = registry.find(connection, "iris", 1)
+    version = versions.find(connection, "iris", 1)
     settings.artifact_cache_dir.mkdir(parents=True)
     cached = settings.artifact_cache_dir / (version.compiled_sha256 or version.sha256).hex()
     cached.symlink_to(iris.files.artifact)
@@ -119,7 +119,7 @@ def test_a_pickle_that_would_run_a_command_is_not_opened_unless_a_trusted_key_si
     resign(stranger, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     version = publish(connection, stranger)
     with pytest.raises(ArtifactRefused, match="not trusted"):
-        loader(settings, connection).load(registry.find(connection, "iris", version))
+        loader(settings, connection).load(versions.find(connection, "iris", version))
     assert not trap.exists()
 
 
@@ -144,14 +144,14 @@ def test_a_model_that_does_not_reproduce_its_golden_outputs_is_refused(
     resign(own_iris, golden=msgspec.structs.replace(golden, probabilities=shifted))
     version = publish(connection, own_iris)
     with pytest.raises(ArtifactRefused, match="golden"):
-        loader(settings, connection).load(registry.find(connection, "iris", version))
+        loader(settings, connection).load(versions.find(connection, "iris", version))
 
 
 def test_an_unknown_format_is_refused(settings: Settings, connection: BoundedConnection, own_iris: Iris) -> None:
     resign(own_iris, format="shell-script")
     version = publish(connection, own_iris)
     with pytest.raises(ArtifactRefused, match="shell-script"):
-        loader(settings, connection).load(registry.find(connection, "iris", version))
+        loader(settings, connection).load(versions.find(connection, "iris", version))
 
 
 def test_the_signing_key_is_its_owners_alone(iris: Iris) -> None:
@@ -181,20 +181,20 @@ def test_the_api_takes_up_a_new_version_and_keeps_the_old_one_when_the_new_one_i
 
 
 def test_only_one_module_can_unpickle() -> None:
-    source = Path(registry.__file__).parents[1]
+    source = Path(versions.__file__).parents[1]
     words = ("pickle.load", "pickle.Unpickler", "joblib.load", "cloudpickle", "allow_pickle=True", "dill.load")
     found = {
         path.relative_to(source).as_posix()
         for path in source.rglob("*.py")
         if any(word in path.read_text() for word in words)
     }
-    assert found == {"runtimes/sklearn/sklearn_pickle.py"}
+    assert found == {"runtimes/sklearn/pickle_format.py"}
 
 
 def publish(connection: BoundedConnection, iris: Iris, alias: str | None = None) -> int:
     """Record a model file as it is, unproven."""
     signed = iris.files.signed()
-    version = registry.add(connection, iris.files.artifact, signed.manifest, signed.signature, created_by="test")
+    version = versions.add(connection, iris.files.artifact, signed.manifest, signed.signature, created_by="test")
     if alias is not None:
         aliases.point(connection, "iris", alias, (aliases.Target(version),), by="test")
     return version

@@ -16,9 +16,9 @@ from ai_platform.inputs.instances import Instances
 from ai_platform.jobs.computing import Claimed, compute
 from ai_platform.models.loading.loader import ServedModel
 from ai_platform.models.loading.signing import signer
-from ai_platform.models.registry import aliases, registry
+from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.manifest import Golden, Manifest, decode, encode
-from ai_platform.predictions.compute import frames
+from ai_platform.predictions.compute import ipc
 from ai_platform.predictions.model.answer import AnswerEncoder
 from ai_platform.predictions.model.prepared import PreparedModel, prepare
 from ai_platform.runtimes.base.non_finite import MOST_LISTED
@@ -60,7 +60,7 @@ def publish(settings: Settings, iris: Iris) -> None:
     described = encode(manifest())
     signature = signer(iris.signing_key, iris.keys).sign(described)
     with postgres.connect(settings, "test") as connection:
-        version = registry.add(connection, artifact, described, signature, created_by="test")
+        version = versions.add(connection, artifact, described, signature, created_by="test")
         aliases.point(connection, "ratio", aliases.PRODUCTION, (aliases.Target(version),), by="test")
 
 
@@ -138,9 +138,9 @@ def test_by_setting_a_job_fails_and_its_neighbours_do_not(tmp_path: Path) -> Non
 
 
 def test_what_comes_from_a_compute_process_is_as_it_was() -> None:
-    sent = frames.Computed(1, 0.1, Outputs([NAN, INF, -INF], None, [[NAN, 1.0]] * 3))
-    read = frames.answers.decode(frames.frame(sent)[frames.LENGTH.size :])
-    assert isinstance(read, frames.Computed)
+    sent = ipc.Computed(1, 0.1, Outputs([NAN, INF, -INF], None, [[NAN, 1.0]] * 3))
+    read = ipc.answers.decode(ipc.frame(sent)[ipc.LENGTH.size :])
+    assert isinstance(read, ipc.Computed)
     answer = orjson.loads(AnswerEncoder("m", 1, Signature(inputs=())).encode(read.outputs, single=False))
     assert [one["value"] for one in answer["non_finite"]["values"]] == ["NaN", "Infinity", "-Infinity"] + ["NaN"] * 3
     assert answer["non_finite"]["values"][3]["pointer"] == "/probabilities/0/0"

@@ -8,7 +8,7 @@ import pytest
 
 from ai_platform import settings as configuration
 from ai_platform.local.embedded.servers import Server, running_servers
-from ai_platform.predictions.log import log_writer
+from ai_platform.predictions.log import writer
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate
 from ai_platform.telemetry import PREDICTION_LOG_DROPPED
@@ -45,7 +45,7 @@ def test_what_cannot_be_written_at_the_end_of_a_process_is_counted(
     own: tuple[Server, Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, settings = own
-    monkeypatch.setattr(log_writer, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(writer, "STOP_SECONDS", 0.1)
     before = PREDICTION_LOG_DROPPED.labels("stopped")._value.get()
     writing = Writing(settings)
     writing.note(5)

@@ -12,11 +12,11 @@ import pytest
 from pydantic import SecretStr
 
 from ai_platform.local.embedded.servers import Server, Servers
-from ai_platform.predictions.identity import new_id
-from ai_platform.predictions.log import log_writer
-from ai_platform.predictions.log.log_buffer import Buffer
-from ai_platform.predictions.log.log_reading import newest
-from ai_platform.predictions.log.log_retention import LogRetention
+from ai_platform.predictions.ids import new_id
+from ai_platform.predictions.log import writer
+from ai_platform.predictions.log.buffer import Buffer
+from ai_platform.predictions.log.reading import newest
+from ai_platform.predictions.log.retention import LogRetention
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.telemetry import LOOP_FAILURES, PREDICTION_LOG_DROPPED, PREDICTION_LOG_WRITTEN
@@ -141,9 +141,7 @@ def test_a_copy_that_broke_half_way_is_written_whole_by_the_next_one(
         writing.write()
         writing.note(500, output=b'"' + b"x" * 1_000 + b'"')
         calls = itertools.count(1)  # first each row is formatted, then each is sent
-        monkeypatch.setattr(
-            log_writer._Pause, "after", lambda _pause, _size: proxy.reset() if next(calls) == 750 else None
-        )
+        monkeypatch.setattr(writer._Pause, "after", lambda _pause, _size: proxy.reset() if next(calls) == 750 else None)
         with pytest.raises(psycopg.OperationalError):
             writing.write()
         monkeypatch.undo()
@@ -170,7 +168,7 @@ def test_what_postgresql_refuses_is_dropped_and_counted_and_holds_nothing_up(
 def test_no_more_rows_a_second_are_written_than_was_asked_for(
     make: Make, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_writer, "WRITE_SECONDS", 0.2)
+    monkeypatch.setattr(writer, "WRITE_SECONDS", 0.2)
     writing = make(rows_a_second=50)
     writing.note(1_000)
     begun = time.monotonic()
@@ -202,7 +200,7 @@ def test_a_long_cleaning_is_broken_off_and_gone_on_with(
     retention = LogRetention(impatient)
     rounds = 0
     with postgres.connect(impatient, "test") as connection, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ai_platform.predictions.log.log_retention.LONGEST_CLEANING_SECONDS", 0)
+        patch.setattr("ai_platform.predictions.log.retention.LONGEST_CLEANING_SECONDS", 0)
         while retention.delete_old(connection, rows=10):
             rounds += 1
     assert count(owner) == 0

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from ai_platform import settings as configuration
 from ai_platform.jobs import statements
 from ai_platform.local.embedded.servers import running_servers
-from ai_platform.predictions.log import log_retention, log_writer
+from ai_platform.predictions.log import retention, writer
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate, newest_revision
 from harness import SAMPLE
@@ -139,12 +139,12 @@ def test_the_sweeper_deletes_files_that_nobody_uses_with_all_their_parts(acting:
 
 def test_the_prediction_log_is_written_by_the_api_and_emptied_by_the_sweeper(acting: psycopg.Connection) -> None:
     act_as(acting, "aip_api")
-    with acting.cursor() as cursor, cursor.copy(log_writer.COPY) as copy:
+    with acting.cursor() as cursor, cursor.copy(writer.COPY) as copy:
         copy.write_row(
             (UUID(int=7 << 76), datetime.now(UTC), "iris", 1, "a", None, None, 1, 0.1, "hit", None, 1, "1", "2")
         )
     act_as(acting, "aip_worker")
-    assert acting.execute(log_retention.DELETE_OLD, {"keep": timedelta(days=1), "limit": 10}).rowcount == 1
+    assert acting.execute(retention.DELETE_OLD, {"keep": timedelta(days=1), "limit": 10}).rowcount == 1
 
 
 def test_a_dashboard_sees_how_jobs_fare(acting: psycopg.Connection) -> None:

@@ -6,9 +6,9 @@ from uuid import UUID
 import psycopg
 
 from ai_platform.inputs.decoder import InstanceDecoder
-from ai_platform.predictions.identity import new_id
-from ai_platform.predictions.log.log_buffer import Buffer, Noted
-from ai_platform.predictions.log.log_writer import LogWriter
+from ai_platform.predictions.ids import new_id
+from ai_platform.predictions.log.buffer import Buffer, Noted
+from ai_platform.predictions.log.writer import LogWriter
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings, Settings
 

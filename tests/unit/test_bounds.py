@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ai_platform.access.gcra import FASTEST_ROWS_A_SECOND, SLOWEST_ROWS_A_SECOND, Bucket, limit_of
-from ai_platform.access.terms import Terms, terms_of
+from ai_platform.access.key_spec import Terms, terms_of
 from ai_platform.errors import InvalidInput
 from ai_platform.settings import Settings
 

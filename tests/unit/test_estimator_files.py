@@ -25,7 +25,7 @@ from skops.io import dumps as skops_dumps
 from ai_platform.runtimes.base.runtime import Hints
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.sklearn import sklearn_pickle, sklearn_skops
+from ai_platform.runtimes.sklearn import pickle_format, skops_format
 from ai_platform.runtimes.sklearn.pickle_names import find
 
 PICKLE, SKOPS = FORMATS["sklearn-pickle"], FORMATS["sklearn-skops"]
@@ -154,7 +154,7 @@ def test_a_file_of_joblib_that_acts_is_refused_by_name_and_does_not_act(tmp_path
 
 def test_the_mark_of_joblib_is_found_across_the_parts_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     for size in (7, 64, 1000):
-        monkeypatch.setattr(sklearn_pickle, "_PART_BYTES", size)
+        monkeypatch.setattr(pickle_format, "_PART_BYTES", size)
         assert PICKLE.load(of_joblib(line()), ONE).predict([[5.0]]).predictions == [pytest.approx(5.0)]
         assert PICKLE.untrusted_types(io.BytesIO(pickle.dumps(line()))) != ["pickle"]
 
@@ -186,7 +186,7 @@ def test_a_skops_file_with_types_of_its_own_tells_them_and_makes_none(tmp_path: 
 
 
 def test_a_skops_file_that_unpacks_to_fill_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sklearn_skops, "_SMALL_BYTES", 1000)
+    monkeypatch.setattr(skops_format, "_SMALL_BYTES", 1000)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("schema.json", b" " * 1_000_000)

@@ -18,8 +18,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from ai_platform.runtimes.base.runtime import Hints
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.samples import from_frame
-from ai_platform.runtimes.sklearn.estimator_signature import signature_of
-from ai_platform.runtimes.sklearn.estimators import SklearnModel
+from ai_platform.runtimes.sklearn.model import SklearnModel
+from ai_platform.runtimes.sklearn.signature import signature_of
 
 NONE = Hints()
 SIZE = 40

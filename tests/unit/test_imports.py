@@ -31,7 +31,7 @@ def test_importing_the_formats_what_publishes_files_and_the_api_loads_no_model_l
 
 def test_one_module_unpickles() -> None:
     found = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if unpickles(path.read_text("utf-8"))}
-    assert found == {"runtimes/sklearn/sklearn_pickle.py"}
+    assert found == {"runtimes/sklearn/pickle_format.py"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.compiler.conversion import InputForm, convert
 from ai_platform.runtimes.onnx.linear_form import LINEAR_KEY
 from ai_platform.runtimes.onnx.linear_model import LinearModel
-from ai_platform.runtimes.onnx.onnx_model import OnnxModel, OnnxRuntime
+from ai_platform.runtimes.onnx.model import OnnxModel, OnnxRuntime
 
 RANDOM = np.random.default_rng(7)
 ROWS = RANDOM.normal(scale=3, size=(240, 4))

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from ai_platform.runtimes.base.runtime import Hints
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.runtimes.onnx.onnx_reasons import reason
+from ai_platform.runtimes.onnx.reasons import reason
 
 FAIL = "[ONNXRuntimeError] : 1 : FAIL : "
 LOWER = helper.make_node("StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale="xx_XX")

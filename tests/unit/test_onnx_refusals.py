@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ai_platform.runtimes.base.runtime import Hints
 from ai_platform.runtimes.base.signature import Feature, Signature
-from ai_platform.runtimes.onnx.onnx_file import INSIDE, facts_of, walk
-from ai_platform.runtimes.onnx.onnx_model import OnnxRuntime
+from ai_platform.runtimes.onnx.file import INSIDE, facts_of, walk
+from ai_platform.runtimes.onnx.model import OnnxRuntime
 
 TWO = Signature(inputs=(Feature(name="a"), Feature(name="b")))
 ELSEWHERE = "keeps data in other files"

@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ai_platform.api.http.body import read_json_body
-from ai_platform.api.http.head import Head, Headers
 from ai_platform.api.http.hosts import Hosts
 from ai_platform.api.http.parameters import seconds_of
-from ai_platform.api.prediction.accepting import idempotency_key_of, preference_of
-from ai_platform.api.prediction.lane import _PATH, _target
+from ai_platform.api.http.request_head import Head, Headers
+from ai_platform.api.prediction.acceptance import idempotency_key_of, preference_of
+from ai_platform.api.prediction.endpoint import _PATH, _target
 from ai_platform.errors import (
     ArtifactRefused,
     BodyTooLarge,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_platform.predictions.compute import frames
+from ai_platform.predictions.compute import ipc
 from ai_platform.predictions.model.placement import Placement, measure
 from ai_platform.runtimes.base.runtime import Outputs, Rows
 
@@ -82,24 +82,24 @@ def test_a_model_that_takes_seconds_is_measured_with_few_calls() -> None:
 
 
 def test_frames_are_put_together_from_any_pieces() -> None:
-    messages = [frames.Compute(number, "m", 1, [[random.random()] * number]) for number in range(20)]
-    sent = b"".join(map(frames.frame, messages))
-    received, arriving = [], frames.Frames()
+    messages = [ipc.Compute(number, "m", 1, [[random.random()] * number]) for number in range(20)]
+    sent = b"".join(map(ipc.frame, messages))
+    received, arriving = [], ipc.Frames()
     while sent:
         size = random.randint(1, 40)
-        received += [frames.questions.decode(whole) for whole in arriving.feed(sent[:size])]
+        received += [ipc.questions.decode(whole) for whole in arriving.feed(sent[:size])]
         sent = sent[size:]
     assert received == messages
 
 
 @given(st.lists(st.one_of(st.floats(), st.integers(-(2**53), 2**53), st.text(), st.booleans(), st.none()), max_size=9))
 def test_values_cross_to_a_process_and_back_as_they_are(values: list[float | int | str | bool | None]) -> None:
-    question = frames.Compute(1, "m", 1, [values])
-    answer = frames.Computed(1, 0.5, Outputs(list(values), None, [[0.1, 0.9]]))
-    crossed = frames.questions.decode(frames.frame(question)[4:])
-    answered = frames.answers.decode(frames.frame(answer)[4:])
-    assert isinstance(crossed, frames.Compute)
-    assert isinstance(answered, frames.Computed)
+    question = ipc.Compute(1, "m", 1, [values])
+    answer = ipc.Computed(1, 0.5, Outputs(list(values), None, [[0.1, 0.9]]))
+    crossed = ipc.questions.decode(ipc.frame(question)[4:])
+    answered = ipc.answers.decode(ipc.frame(answer)[4:])
+    assert isinstance(crossed, ipc.Compute)
+    assert isinstance(answered, ipc.Computed)
     for row in (crossed.rows[0], answered.outputs.predictions):
         assert len(row) == len(values)
         for ours, theirs in zip(row, values, strict=True):
@@ -109,4 +109,4 @@ def test_values_cross_to_a_process_and_back_as_they_are(values: list[float | int
 
 def test_a_pickle_is_no_message() -> None:
     with pytest.raises(Exception, match=r"MessagePack|Expected|Invalid|trailing"):
-        frames.answers.decode(pickle.dumps(frames.Ready()))
+        ipc.answers.decode(pickle.dumps(ipc.Ready()))

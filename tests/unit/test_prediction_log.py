@@ -12,9 +12,9 @@ import pytest
 from ai_platform import settings as configuration
 from ai_platform.access.principal import ANYBODY
 from ai_platform.inputs.decoder import InstanceDecoder
-from ai_platform.predictions.identity import new_id
-from ai_platform.predictions.log.log_buffer import Buffer, Noted
-from ai_platform.predictions.log.prediction_log import PredictionLog
+from ai_platform.predictions.ids import new_id
+from ai_platform.predictions.log.buffer import Buffer, Noted
+from ai_platform.predictions.log.recorder import PredictionLog
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings, PredictionLogSettings, Settings
 from ai_platform.telemetry import PREDICTION_LOG_CUT, PREDICTION_LOG_DROPPED

@@ -11,9 +11,9 @@ import pytest
 
 from ai_platform.errors import CallerLeft, DeadlineExceeded
 from ai_platform.inputs.instances import Instances
-from ai_platform.predictions.compute.calls import Call
-from ai_platform.predictions.compute.expectation import Expectation, retry_after
+from ai_platform.predictions.compute.pending import Call
 from ai_platform.predictions.compute.queues import Queues
+from ai_platform.predictions.compute.wait_estimate import Expectation, retry_after
 from ai_platform.predictions.model.placement import Placement
 from ai_platform.predictions.model.prepared import PreparedModel
 

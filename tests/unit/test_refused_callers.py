@@ -10,7 +10,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from ai_platform.api.draining import Life
-from ai_platform.api.prediction.lane import Target
+from ai_platform.api.prediction.endpoint import Target
 from ai_platform.api.server.protocol import REFUSED_SECONDS, bounded
 from ai_platform.settings import LimitSettings
 

@@ -11,8 +11,8 @@ from datetime import timedelta
 from ai_platform.access import api_key
 from ai_platform.access.api_key import ApiKey
 from ai_platform.access.gcra import limit_of
+from ai_platform.access.key_spec import Terms
 from ai_platform.access.principal import SCOPES, Principal
-from ai_platform.access.terms import Terms
 from ai_platform.errors import Forbidden, KeyNotFound, Unauthenticated
 from ai_platform.storage.postgres import BoundedConnection
 

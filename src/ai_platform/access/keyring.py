@@ -8,9 +8,9 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, NamedTuple
 
+from ai_platform.access.deferred_writes import Notes
 from ai_platform.access.gcra import limit_of
 from ai_platform.access.key_text import KEY_IN_BYTES
-from ai_platform.access.notes import Notes
 from ai_platform.access.principal import Principal
 from ai_platform.errors import KeysUnavailable, Unauthenticated
 from ai_platform.settings import Settings

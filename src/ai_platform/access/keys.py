@@ -7,9 +7,9 @@ from psycopg import errors as postgres_errors
 
 from ai_platform.access import api_key, granting
 from ai_platform.access.api_key import COLUMNS, ApiKey
+from ai_platform.access.key_spec import Terms
 from ai_platform.access.key_text import digest_of, id_of, new_key_text
 from ai_platform.access.principal import SCOPES, Principal
-from ai_platform.access.terms import Terms
 from ai_platform.errors import KeyNotActive
 from ai_platform.storage import audit
 from ai_platform.storage.postgres import BoundedConnection, translated

@@ -11,14 +11,14 @@ from starlette.exceptions import HTTPException
 from ai_platform import __version__
 from ai_platform.api.draining import Life
 from ai_platform.api.http.cors import CrossOrigin
-from ai_platform.api.http.envelope import App, Envelope
 from ai_platform.api.http.head_requests import HeadAsGet
 from ai_platform.api.http.hosts import Hosts
+from ai_platform.api.http.middleware import App, Envelope
 from ai_platform.api.http.problems import internal, problem
 from ai_platform.api.openapi import docs
-from ai_platform.api.openapi.openapi import describe
-from ai_platform.api.prediction.express import Express
-from ai_platform.api.prediction.lane import PredictionLane
+from ai_platform.api.openapi.document import describe
+from ai_platform.api.prediction.endpoint import PredictionLane
+from ai_platform.api.prediction.fast_path import Express
 from ai_platform.api.routes import audit, jobs, keys, metrics, models, status
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed, NotFound, PlatformError

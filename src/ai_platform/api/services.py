@@ -9,16 +9,16 @@ from psycopg_pool import AsyncConnectionPool
 
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.limiter import Limiter
+from ai_platform.api.http.auth import Gate
 from ai_platform.api.http.counting import Counting
 from ai_platform.api.http.decoding import Decoding
-from ai_platform.api.http.gate import Gate
 from ai_platform.jobs.acceptance import JobAcceptance
 from ai_platform.jobs.backlog import Backlog
-from ai_platform.jobs.doorbell import Doorbell
+from ai_platform.jobs.notifier import Doorbell
 from ai_platform.jobs.reading import JobReader
 from ai_platform.jobs.waiting import JobWatcher
 from ai_platform.predictions.catalog.directory import ModelDirectory
-from ai_platform.predictions.compute.compute import Computing
+from ai_platform.predictions.compute.computing import Computing
 from ai_platform.predictions.service import PredictionService
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import AsyncBoundedConnection, async_pool

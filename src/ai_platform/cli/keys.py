@@ -147,7 +147,7 @@ def _connection(settings: Settings) -> Iterator[Any]:
 
 
 def _terms(document: dict[str, Any]) -> Any:
-    from ai_platform.access.terms import terms_of
+    from ai_platform.access.key_spec import terms_of
 
     try:
         return terms_of(document)

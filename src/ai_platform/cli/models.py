@@ -55,7 +55,7 @@ def publish(
     """Prove a model file, sign what was found, publish it as the model's next version, and wait until it answers."""
     from ai_platform.models import publishing
     from ai_platform.models.loading.signing import signer
-    from ai_platform.training.person import person
+    from ai_platform.training.current_user import person
 
     settings = settings_for(data_dir)
     described = described_by(
@@ -94,13 +94,13 @@ def publish(
 @models.command("list")
 def list_models(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """All models, with what their aliases name."""
-    from ai_platform.models.registry import aliases, registry
-    from ai_platform.models.registry.describing import model_body
+    from ai_platform.models.registry import aliases, versions
+    from ai_platform.models.registry.views import model_body
     from ai_platform.storage import postgres
 
     with postgres.connect(settings_for(data_dir), "models") as connection:
         known = aliases.everything(connection)
-        bodies = [model_body(record, known) for record in registry.models(connection)]
+        bodies = [model_body(record, known) for record in versions.models(connection)]
     if as_json:
         _print_json(bodies)
         return
@@ -151,7 +151,7 @@ def promote(
 ) -> None:
     """Let an alias name a version; or several with weights (`promote churn 3=90 4=10`), for a part of the callers."""
     from ai_platform.models import publishing
-    from ai_platform.training.person import person
+    from ai_platform.training.current_user import person
 
     targets = tuple(_target(given) for given in versions)
     settings = settings_for(data_dir)
@@ -171,7 +171,7 @@ def rollback(
 ) -> None:
     """Let an alias name again what it named before its last change."""
     from ai_platform.models import publishing
-    from ai_platform.training.person import person
+    from ai_platform.training.current_user import person
 
     settings = settings_for(data_dir)
     with steps() as on_step:
@@ -188,7 +188,7 @@ def unalias(
 ) -> None:
     """Remove an alias; the versions stay."""
     from ai_platform.models import publishing
-    from ai_platform.training.person import person
+    from ai_platform.training.current_user import person
 
     publishing.remove_alias(settings_for(data_dir), name, alias, by=person())
     console.print(f"removed: alias {alias} of {name}; its versions stay")
@@ -204,17 +204,17 @@ def download(
     """Write a version's file, with its manifest and signature beside it."""
     from rich.progress import Progress
 
-    from ai_platform.models.registry import registry
+    from ai_platform.models.registry import versions
     from ai_platform.models.registry.manifest import decode
     from ai_platform.storage import postgres
     from ai_platform.training.model_file import ModelFile
 
     files = ModelFile.beside(output)
     with postgres.connect(settings_for(data_dir), "models") as connection, Progress(console=console) as progress:
-        found = registry.find(connection, name, version)
+        found = versions.find(connection, name, version)
         bar = progress.add_task(output.name, total=decode(found.manifest).size)
         with files.artifact.open("wb") as file:
-            for part in registry.artifact_parts(connection, found.sha256):
+            for part in versions.artifact_parts(connection, found.sha256):
                 file.write(part)
                 progress.advance(bar, len(part))
     files.manifest.write_bytes(found.manifest)
@@ -235,7 +235,7 @@ def delete(
 ) -> None:
     """Delete a version that no alias names and no unfinished job needs."""
     from ai_platform.models import publishing
-    from ai_platform.training.person import person
+    from ai_platform.training.current_user import person
 
     removed = publishing.delete(settings_for(data_dir), name, version, by=person(), with_aliases=with_aliases)
     for alias in removed:
@@ -253,25 +253,25 @@ def _target(given: str) -> Any:
 
 
 def _version(settings: Settings, name: str, version: int) -> dict[str, Any]:
-    from ai_platform.models.registry import aliases, registry, serving
-    from ai_platform.models.registry.describing import version_body
+    from ai_platform.models.registry import aliases, serving_reports, versions
+    from ai_platform.models.registry.views import version_body
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "models") as connection:
-        found = registry.find(connection, name, version)
-        served = serving.of_model(connection, name)
+        found = versions.find(connection, name, version)
+        served = serving_reports.of_model(connection, name)
         return version_body(found, aliases.of_model(connection, name), served, whole=True)
 
 
 def _versions(settings: Settings, name: str) -> list[dict[str, Any]]:
-    from ai_platform.models.registry import aliases, registry, serving
-    from ai_platform.models.registry.describing import version_body
+    from ai_platform.models.registry import aliases, serving_reports, versions
+    from ai_platform.models.registry.views import version_body
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "models") as connection:
         known = aliases.of_model(connection, name)
-        served = serving.of_model(connection, name)
-        return [version_body(version, known, served) for version in registry.versions(connection, name)]
+        served = serving_reports.of_model(connection, name)
+        return [version_body(version, known, served) for version in versions.of_model(connection, name)]
 
 
 def _show_version(body: dict[str, Any], *, as_json: bool) -> None:
@@ -318,7 +318,7 @@ def _print_next_step(name: str, version: int, aliases: tuple[str, ...]) -> None:
 
 
 def _show_alias(name: str, alias: Any, *, as_json: bool) -> None:
-    from ai_platform.models.registry.describing import alias_body
+    from ai_platform.models.registry.views import alias_body
 
     body = alias_body(alias)
     if as_json:

@@ -37,7 +37,7 @@ def api(
         from ai_platform.api.shared_metrics import share
 
         share()  # before anything below makes its metrics
-    from ai_platform.api.server.server import run
+    from ai_platform.api.server.serve import run
 
     run(settings.model_copy(update={"api": changed}))
 

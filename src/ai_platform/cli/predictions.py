@@ -28,7 +28,7 @@ def predictions(
     data_dir: DataDir = None,
 ) -> None:
     """Show the newest predictions of the prediction log, which holds a sample of the synchronous ones."""
-    from ai_platform.predictions.log.log_reading import newest
+    from ai_platform.predictions.log.reading import newest
     from ai_platform.storage import postgres
 
     if version is not None and model is None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from ai_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from ai_platform.models.registry.serving import Waited
+    from ai_platform.models.registry.serving_reports import Waited
 
 
 @contextlib.contextmanager

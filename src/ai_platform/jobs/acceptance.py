@@ -17,8 +17,8 @@ from ai_platform.failpoints import reach
 from ai_platform.inputs.instances import Instances
 from ai_platform.jobs import statements
 from ai_platform.jobs.backlog import Backlog
-from ai_platform.jobs.doorbell import Doorbell
-from ai_platform.predictions.identity import new_id
+from ai_platform.jobs.notifier import Doorbell
+from ai_platform.predictions.ids import new_id
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import AsyncBoundedConnection

@@ -12,10 +12,10 @@ import redis.exceptions
 
 from ai_platform.failpoints import reach
 from ai_platform.jobs import statements
-from ai_platform.jobs.doorbell import IDS_A_BELL, QUEUE, bells, celery_app, ring
+from ai_platform.jobs.notifier import IDS_A_BELL, QUEUE, bells, celery_app, ring
 from ai_platform.jobs.processes import host_identity, is_same, state_of
-from ai_platform.models.registry import registry, uploads
-from ai_platform.predictions.log.log_retention import LogRetention
+from ai_platform.models.registry import uploads, versions
+from ai_platform.predictions.log.retention import LogRetention
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
@@ -184,4 +184,4 @@ class Sweeper:
                 until = time.monotonic() + LONGEST_CLEANING_SECONDS
                 while connection.execute(statement, keep).rowcount and time.monotonic() < until:
                     pass
-            registry.delete_unnamed_artifacts(connection, uploads.KEPT)
+            versions.delete_unnamed_artifacts(connection, uploads.KEPT)

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 import psutil
 
-from ai_platform.access.exposure import require_protected
+from ai_platform.access.bind_policy import require_protected
 from ai_platform.errors import StackError
-from ai_platform.local import parts
+from ai_platform.local import commands
 from ai_platform.local.embedded import data_folder, postgres, valkey
 from ai_platform.local.embedded.binaries import POSTGRES_MAJOR
 from ai_platform.local.embedded.data_folder import DataFolder
 from ai_platform.local.embedded.ports import is_free
-from ai_platform.processes.leftovers import end_leftovers
+from ai_platform.processes.orphans import end_leftovers
 from ai_platform.processes.output import Output
 from ai_platform.processes.programs import Program
 from ai_platform.processes.status import Entry, status_file, write_status
@@ -95,20 +95,20 @@ class _Start:
             database = self._postgres()
         else:
             self._supervisor.output.say("PostgreSQL: the server that AI_PLATFORM_DATABASE_URL names")
-        self._variables = parts.environment(self._settings, database, redis)
+        self._variables = commands.environment(self._settings, database, redis)
 
     def parts(self) -> None:
         """Schema, first model, API, worker and sweeper."""
         with self._timed("Schema and model"):
-            self._supervisor.run(parts.migrate(self._variables), MIGRATE_SECONDS)
+            self._supervisor.run(commands.migrate(self._variables), MIGRATE_SECONDS)
         for program in (
-            parts.api(self._variables, self._settings),
-            parts.worker(self._variables, self._settings),
-            parts.sweeper(self._variables),
+            commands.api(self._variables, self._settings),
+            commands.worker(self._variables, self._settings),
+            commands.sweeper(self._variables),
         ):
             self._supervisor.start(program)
         with self._timed("API"):
-            self._require_ready(parts.api(self._variables, self._settings), API_SECONDS)
+            self._require_ready(commands.api(self._variables, self._settings), API_SECONDS)
         began = time.monotonic()
         ready = self._supervisor.wait_ready("worker", WORKER_SECONDS)
         self._say("Worker", "ready" if ready else "not seen by the API yet, going on without", began)
@@ -182,7 +182,7 @@ def _greet(settings: Settings, output: Output) -> None:
 
 
 def _announce(settings: Settings, output: Output, seconds: float) -> None:
-    url = f"http://localhost:{settings.api.port}" if settings.api.host in LOOPBACK else parts.api_url(settings)
+    url = f"http://localhost:{settings.api.port}" if settings.api.host in LOOPBACK else commands.api_url(settings)
     for line in (
         "",
         f"Ready in {seconds:.1f} s:  {url}   API documentation: {url}/docs",

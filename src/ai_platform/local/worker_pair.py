@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 
-from ai_platform.local import parts
+from ai_platform.local import commands
 from ai_platform.processes.output import Output
 from ai_platform.processes.programs import Role
 from ai_platform.processes.supervisor import Supervisor
@@ -24,14 +24,14 @@ def run_pair(settings: Settings) -> None:
         StackError: the system refuses to start one of them.
     """
     configure_logging(settings.log, "worker")
-    variables = parts.environment(settings, None, None)
+    variables = commands.environment(settings, None, None)
     worker = replace(
-        parts.worker(variables, settings),
+        commands.worker(variables, settings),
         ready=lambda _: True,
         stop_seconds=settings.jobs.hard_limit_seconds + STOP_MARGIN_SECONDS,
     )
     with Supervisor(_Lines(sys.stdout.fileno(), colour=False), lambda _: None, STOP_ORDER) as supervisor:
-        supervisor.start(parts.sweeper(variables))
+        supervisor.start(commands.sweeper(variables))
         supervisor.start(worker)
         supervisor.watch()
         log.info("stopping; running jobs are finished first")

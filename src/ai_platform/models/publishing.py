@@ -12,12 +12,12 @@ import msgspec
 
 from ai_platform.errors import ArtifactRefused, PlatformError, StorageUnavailable
 from ai_platform.models.loading.signing import Signer
-from ai_platform.models.registry import aliases, registry, serving
+from ai_platform.models.registry import aliases, serving_reports, versions
 from ai_platform.models.registry.aliases import PRODUCTION, Alias, Target
 from ai_platform.models.registry.announcements import announce
 from ai_platform.models.registry.manifest import Draft, Manifest, encode
-from ai_platform.models.registry.serving import Waited
-from ai_platform.models.validation.proving import Proof, ProofReport, Signed, prove
+from ai_platform.models.registry.serving_reports import Waited
+from ai_platform.models.validation.validate import Proof, ProofReport, Signed, prove
 from ai_platform.settings import Settings
 from ai_platform.storage import audit, postgres
 from ai_platform.storage.postgres import BoundedConnection
@@ -170,7 +170,7 @@ def delete(settings: Settings, model: str, version: int, *, by: str, with_aliase
                 aliases.remove(connection, model, alias.name)
                 removed.append(alias.name)
                 audit.record(connection, actor=by, action="alias.remove", subject=f"{model}/{alias.name}")
-        registry.delete(connection, model, version, by=by)
+        versions.delete(connection, model, version, by=by)
     if removed:
         announce(settings, model)
     return tuple(removed)
@@ -184,7 +184,7 @@ def _await_answers(
         return None
     on_step("waiting until it answers")
     with contextlib.suppress(StorageUnavailable), postgres.connect(settings, "models") as connection:
-        return serving.wait(connection, model, versions, settings.models.answer_seconds)
+        return serving_reports.wait(connection, model, versions, settings.models.answer_seconds)
     return None
 
 
@@ -208,7 +208,7 @@ def _record(
     model = proof.manifest.model
     compiled = None if proof.compiled is None else (_sha256(proof.compiled), proof.compiled)
     with postgres.translated(), connection.transaction():
-        version = registry.add(
+        version = versions.add(
             connection,
             artifact,
             manifest,

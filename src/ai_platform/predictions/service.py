@@ -12,9 +12,9 @@ from ai_platform.errors import ArtifactRefused, DeadlineExceeded, ModelFailed, M
 from ai_platform.inputs.instances import Instances
 from ai_platform.predictions.cache import AnswerCache, cache_key
 from ai_platform.predictions.catalog.directory import ModelDirectory
-from ai_platform.predictions.compute.compute import Computing
-from ai_platform.predictions.identity import new_text
-from ai_platform.predictions.log.prediction_log import PredictionLog
+from ai_platform.predictions.compute.computing import Computing
+from ai_platform.predictions.ids import new_text
+from ai_platform.predictions.log.recorder import PredictionLog
 from ai_platform.predictions.model.answer import with_id
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings

@@ -13,11 +13,11 @@ import psutil
 
 from ai_platform.errors import StackError
 from ai_platform.processes.children import Child
-from ai_platform.processes.families import Ending, end, family, kill, send
 from ai_platform.processes.output import Output
+from ai_platform.processes.process_tree import Ending, end, family, kill, send
 from ai_platform.processes.programs import Program, Role, adopt_orphans
+from ai_platform.processes.signal_wakeup import Wakeups
 from ai_platform.processes.status import Entry
-from ai_platform.processes.wakeups import Wakeups
 
 LONGEST_WAIT = 0.5
 WAIT_WHILE_STARTING = 0.05

@@ -8,10 +8,10 @@ from pathlib import Path
 from ai_platform.runtimes.base.runtime import Runtime
 from ai_platform.runtimes.boosters.lightgbm_model import LightgbmRuntime
 from ai_platform.runtimes.boosters.xgboost_model import XgboostRuntime
-from ai_platform.runtimes.onnx.onnx_model import OnnxRuntime
-from ai_platform.runtimes.python.python_model import PythonRuntime
-from ai_platform.runtimes.sklearn.sklearn_pickle import SklearnPickleRuntime
-from ai_platform.runtimes.sklearn.sklearn_skops import SklearnSkopsRuntime
+from ai_platform.runtimes.onnx.model import OnnxRuntime
+from ai_platform.runtimes.python.module import PythonRuntime
+from ai_platform.runtimes.sklearn.pickle_format import SklearnPickleRuntime
+from ai_platform.runtimes.sklearn.skops_format import SklearnSkopsRuntime
 
 FORMATS: dict[str, Runtime] = {
     "sklearn-pickle": SklearnPickleRuntime(),

@@ -10,7 +10,7 @@ import msgspec
 from ai_platform.runtimes.base.cells import MISSING_WORDS, NUMBER
 from ai_platform.runtimes.base.runtime import OtherReadings, Value
 from ai_platform.runtimes.base.signature import Feature, FeatureType
-from ai_platform.runtimes.sklearn.estimator_inputs import MOST_CATEGORIES
+from ai_platform.runtimes.sklearn.inputs import MOST_CATEGORIES
 from ai_platform.tables.opening import open_table
 from ai_platform.tables.table import ABSENT, BrokenRow, Row, Table, TableUnreadable
 

@@ -14,11 +14,11 @@ from ai_platform.models.loading.signing import Signer
 from ai_platform.models.publishing import Published
 from ai_platform.models.registry.aliases import PRODUCTION
 from ai_platform.models.registry.manifest import Manifest, encode
-from ai_platform.models.validation.proving import Signed
-from ai_platform.runtimes.sklearn.estimators import SklearnModel
+from ai_platform.models.validation.validate import Signed
+from ai_platform.runtimes.sklearn.model import SklearnModel
 from ai_platform.settings import Settings
+from ai_platform.training.current_user import person
 from ai_platform.training.iris import Trained
-from ai_platform.training.person import person
 
 
 @dataclass(frozen=True, slots=True)

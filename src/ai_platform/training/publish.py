@@ -11,7 +11,7 @@ from ai_platform.models.publishing import Published
 from ai_platform.models.registry.manifest import Draft
 from ai_platform.runtimes.samples import from_frame
 from ai_platform.settings import Settings, load
-from ai_platform.training.person import person
+from ai_platform.training.current_user import person
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from kombu.transport import redis as transport
 from kombu.transport import virtual
 
 from ai_platform import failpoints
-from ai_platform.jobs.doorbell import QUEUE, RUN_JOBS, celery_app, ring
+from ai_platform.jobs.notifier import QUEUE, RUN_JOBS, celery_app, ring
 from ai_platform.settings import Settings
 from ai_platform.telemetry import configure_logging, logger
 

@@ -3,7 +3,7 @@
 import re
 import time
 
-from ai_platform.api.http.head import Head
+from ai_platform.api.http.request_head import Head
 from ai_platform.errors import InvalidHeader
 
 HEADER = b"x-request-timeout-ms"

@@ -6,7 +6,7 @@ import re
 from fastapi import Request
 
 from ai_platform.access.principal import Principal
-from ai_platform.api.http.head import Head
+from ai_platform.api.http.request_head import Head
 from ai_platform.errors import InvalidParameter
 
 # Narrower than `float`, which also reads `1_0` and the digits of other scripts.

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from ai_platform import errors
-from ai_platform.api.http.head import Headers
+from ai_platform.api.http.request_head import Headers
 from ai_platform.errors import (
     InvalidInput,
     InvalidParameter,

@@ -2,7 +2,7 @@
 
 import re
 
-from ai_platform.api.http.head import Head
+from ai_platform.api.http.request_head import Head
 
 _GIVEN = re.compile(rb"[\x21-\x7e]{1,128}")
 

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 
 from ai_platform.api.http import security_headers
 from ai_platform.api.http.parameters import principal_of
-from ai_platform.api.openapi.openapi import describe
+from ai_platform.api.openapi.document import describe
 from ai_platform.errors import NotFound
 
 router = APIRouter(include_in_schema=False)

@@ -12,12 +12,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from ai_platform.api.http.parameters import principal_of, seconds_of
-from ai_platform.api.prediction.accepting import accepted_body, idempotency_key_of
+from ai_platform.api.prediction.acceptance import accepted_body, idempotency_key_of
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidHeader, InvalidParameter, JobNotFound, PlatformError
 from ai_platform.jobs.following import stages, wait_for_end
 from ai_platform.jobs.job import FINAL, Job, as_body
-from ai_platform.models.registry.registry import MODEL_NAME
+from ai_platform.models.registry.versions import MODEL_NAME
 
 router = APIRouter(tags=["jobs"])
 

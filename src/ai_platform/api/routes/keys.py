@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 
 from ai_platform.access import keys as rows
 from ai_platform.access.api_key import ApiKey, every_key
+from ai_platform.access.key_spec import terms_of
 from ai_platform.access.keyring import Keyring
-from ai_platform.access.terms import terms_of
 from ai_platform.api.http.body import read_json_body
 from ai_platform.api.http.parameters import principal_of, seconds_of
 from ai_platform.api.services import Services

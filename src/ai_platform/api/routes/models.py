@@ -12,19 +12,19 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
+from ai_platform.api.http.auth import require_model
 from ai_platform.api.http.body import read_json_body
-from ai_platform.api.http.gate import require_model
 from ai_platform.api.http.parameters import principal_of
 from ai_platform.api.http.uploading import take
 from ai_platform.api.services import Services
 from ai_platform.errors import InputFault, InvalidInput, InvalidParameter, Overloaded
 from ai_platform.inputs.strict_json import loads
 from ai_platform.models import publishing
-from ai_platform.models.registry import aliases, registry, serving, uploads
+from ai_platform.models.registry import aliases, serving_reports, uploads, versions
 from ai_platform.models.registry.aliases import PRODUCTION, Target
-from ai_platform.models.registry.describing import alias_body, model_body, version_body
 from ai_platform.models.registry.manifest import MOST_LIMIT_SECONDS, Draft, decode
-from ai_platform.models.validation.proving import Signed
+from ai_platform.models.registry.views import alias_body, model_body, version_body
+from ai_platform.models.validation.validate import Signed
 from ai_platform.runtimes.base.runtime import Value
 from ai_platform.runtimes.base.signature import Feature
 from ai_platform.storage import postgres
@@ -118,7 +118,7 @@ def name_of(request: Request, name: str) -> str:
         InvalidParameter: it is not of its form.
         Forbidden: the caller's key names other models.
     """
-    if not registry.MODEL_NAME.fullmatch(name):
+    if not versions.MODEL_NAME.fullmatch(name):
         raise InvalidParameter("name", "a model's name is 1 to 63 characters of a-z, 0-9, _ and -")
     require_model(principal_of(request), name)
     return name
@@ -146,7 +146,7 @@ def list_models(request: Request) -> Response:
     may_use = principal_of(request).may_use
     with _connection(request) as connection:
         known = aliases.everything(connection)
-        records = [record for record in registry.models(connection) if may_use(record.name)]
+        records = [record for record in versions.models(connection) if may_use(record.name)]
     return _json({"models": [model_body(record, known) for record in records]})
 
 
@@ -180,9 +180,11 @@ def read_version(request: Request, name: Name, version: Number) -> Response:
         ModelNotFound: there is no such version.
     """
     with _connection(request) as connection:
-        found = registry.find(connection, name, version)
+        found = versions.find(connection, name, version)
         return _json(
-            version_body(found, aliases.of_model(connection, name), serving.of_model(connection, name), whole=True)
+            version_body(
+                found, aliases.of_model(connection, name), serving_reports.of_model(connection, name), whole=True
+            )
         )
 
 
@@ -194,7 +196,7 @@ def download(request: Request, name: Name, version: Number) -> Response:
         ModelNotFound: there is no such version.
     """
     with _connection(request) as connection:
-        found = registry.find(connection, name, version)
+        found = versions.find(connection, name, version)
     headers = {
         "content-disposition": f'attachment; filename="{name}-{version}"',
         "etag": f'"{found.sha256.hex()}"',
@@ -249,8 +251,10 @@ def publish_version(request: Request, name: Name, document: Document) -> Respons
     finally:
         _proving.release()
     with _connection(request) as connection:
-        found = registry.find(connection, name, made.version)
-        shown = version_body(found, aliases.of_model(connection, name), serving.of_model(connection, name), whole=True)
+        found = versions.find(connection, name, made.version)
+        shown = version_body(
+            found, aliases.of_model(connection, name), serving_reports.of_model(connection, name), whole=True
+        )
     return _json(shown, 201, location=f"/models/{name}/versions/{made.version}")
 
 
@@ -262,7 +266,7 @@ def list_aliases(request: Request, name: Name) -> Response:
         ModelNotFound: there is no such model.
     """
     with _connection(request) as connection:
-        registry.versions(connection, name)
+        versions.of_model(connection, name)
         return _json({"aliases": [alias_body(alias) for alias in aliases.of_model(connection, name)]})
 
 
@@ -326,10 +330,10 @@ def roll_back_alias(request: Request, name: Name, alias: str) -> Response:
 def _versions(request: Request, name: str) -> tuple[list[dict[str, Any]], list[aliases.Alias]]:
     """A model's versions as they are shown, newest first, and its aliases."""
     with _connection(request) as connection:
-        versions = registry.versions(connection, name)
+        found = versions.of_model(connection, name)
         known = aliases.of_model(connection, name)
-        served = serving.of_model(connection, name)
-    return [version_body(version, known, served) for version in versions], known
+        served = serving_reports.of_model(connection, name)
+    return [version_body(version, known, served) for version in found], known
 
 
 def _described(name: str, body: PublishBody) -> Signed | Draft:
@@ -386,7 +390,7 @@ def _caller(request: Request) -> str:
 
 def _parts(request: Request, sha256: bytes) -> Iterator[bytes]:
     with _connection(request) as connection:
-        yield from registry.artifact_parts(connection, sha256)
+        yield from versions.artifact_parts(connection, sha256)
 
 
 def _json(body: dict[str, Any], status: int = 200, location: str | None = None) -> Response:

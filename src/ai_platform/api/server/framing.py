@@ -8,7 +8,7 @@ door: its path is one that is known, it is HTTP/1.1, no header is repeated, and 
 import re
 from urllib.parse import urlsplit
 
-from ai_platform.api.http.head import Headers
+from ai_platform.api.http.request_head import Headers
 from ai_platform.errors import HttpVersionNotSupported, MalformedRequest, NotImplementedHere
 
 VERSIONS = frozenset({"1.0", "1.1"})

@@ -9,9 +9,9 @@ import asyncio
 import httptools
 
 from ai_platform.api.draining import Life
-from ai_platform.api.http.head import Head
-from ai_platform.api.prediction.express import Express
-from ai_platform.api.prediction.lane import Begun, Target
+from ai_platform.api.http.request_head import Head
+from ai_platform.api.prediction.endpoint import Begun, Target
+from ai_platform.api.prediction.fast_path import Express
 from ai_platform.api.server.connection import Connection, Stage
 from ai_platform.api.server.framing import check_framing, head_without_upgrade
 from ai_platform.api.server.room import Room, Surplus, Trailers

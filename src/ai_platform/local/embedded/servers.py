@@ -14,8 +14,8 @@ import psutil
 
 from ai_platform.errors import StackError
 from ai_platform.local.embedded import data_folder, postgres, valkey
-from ai_platform.processes.families import Ending, end, family, kill, send
 from ai_platform.processes.files import tail
+from ai_platform.processes.process_tree import Ending, end, family, kill, send
 from ai_platform.processes.programs import Program, spawn
 
 START_SECONDS = 30.0

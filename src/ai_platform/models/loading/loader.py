@@ -11,11 +11,11 @@ from typing import BinaryIO, Literal
 
 from ai_platform.errors import ArtifactRefused, PlatformError
 from ai_platform.models.loading import golden
-from ai_platform.models.loading.refusals import sentence
+from ai_platform.models.loading.error_text import sentence
 from ai_platform.models.loading.signing import verify
 from ai_platform.models.loading.trust import demand
 from ai_platform.models.registry.manifest import COMPILED_FORMAT, Manifest, decode
-from ai_platform.models.registry.registry import Version
+from ai_platform.models.registry.versions import Version
 from ai_platform.runtimes.base.runtime import LoadedModel
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import Settings

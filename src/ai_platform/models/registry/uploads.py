@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ai_platform.errors import BodyTooLarge, UploadNotFound
-from ai_platform.models.registry.registry import ARTIFACTS_LOCK, artifact_parts
+from ai_platform.models.registry.versions import ARTIFACTS_LOCK, artifact_parts
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.artifacts import CHUNK_BYTES, ArtifactMissing, PostgresArtifactStore

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ai_platform.models.sandbox.confined_child import Ending
-from ai_platform.models.validation.proof import Answer, Compiled, Native, Refused, Verified
+from ai_platform.models.sandbox.process import Ending
+from ai_platform.models.validation.messages import Answer, Compiled, Native, Refused, Verified
 
 _LONGEST_SENTENCE = 4_000
 

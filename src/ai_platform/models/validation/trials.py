@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import orjson
 
 from ai_platform.errors import ArtifactRefused
+from ai_platform.models.loading.error_text import sentence
 from ai_platform.models.loading.golden import NATIVE_TOLERANCE, agree
-from ai_platform.models.loading.refusals import sentence
 from ai_platform.models.validation.sample_rows import shown
 from ai_platform.runtimes.base.non_finite import non_finite
 from ai_platform.runtimes.base.runtime import LoadedModel, Outputs, Value, WrongOutputs

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ai_platform.errors import PlatformError, StorageUnavailable
-from ai_platform.models.loading.refusals import sentence
+from ai_platform.models.loading.error_text import sentence
 from ai_platform.telemetry import VERSION_FAILURES, VERSIONS, logger, version_labels
 
 log = logger(__name__)

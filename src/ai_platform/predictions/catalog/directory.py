@@ -13,8 +13,8 @@ from ai_platform.models.registry.announcements import Announcements
 from ai_platform.predictions.catalog.loading import LoadQueue
 from ai_platform.predictions.catalog.serving_report import ServingReport
 from ai_platform.predictions.catalog.versions import VersionSource
-from ai_platform.predictions.compute.calls import VersionKey
-from ai_platform.predictions.compute.compute import Computing
+from ai_platform.predictions.compute.computing import Computing
+from ai_platform.predictions.compute.pending import VersionKey
 from ai_platform.predictions.compute.trial import TrialProcess
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings

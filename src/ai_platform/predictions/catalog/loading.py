@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from ai_platform.predictions.compute.calls import VersionKey
+from ai_platform.predictions.compute.pending import VersionKey
 from ai_platform.predictions.compute.trial import TrialProcess
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings

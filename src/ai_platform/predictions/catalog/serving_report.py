@@ -8,7 +8,7 @@ import uuid
 from datetime import datetime
 
 from ai_platform.errors import PlatformError
-from ai_platform.models.registry import serving
+from ai_platform.models.registry import serving_reports
 from ai_platform.predictions.catalog.conditions import Condition
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
@@ -51,11 +51,11 @@ class ServingReport:
             if self._ended:
                 return
             if not self._begun:
-                serving.begin(connection)
+                serving_reports.begin(connection)
             now = {(found.model, found.version): found for found in conditions}
             changed = [found for key, found in now.items() if self._written.get(key) != found]
             gone = [key for key in self._written if key not in now]
-            is_new = serving.write(
+            is_new = serving_reports.write(
                 connection, self._process, self._kind,
                 looked_at=looked_at, changed=[_row(found) for found in changed], gone=gone,
             )  # fmt: skip
@@ -69,9 +69,11 @@ class ServingReport:
             self._ended = True
             if self._begun:
                 with contextlib.suppress(PlatformError), postgres.connect(self._settings, self._kind) as connection:
-                    serving.withdraw(connection, self._process)
+                    serving_reports.withdraw(connection, self._process)
 
 
-def _row(found: Condition) -> serving.Row:
+def _row(found: Condition) -> serving_reports.Row:
     retry = found.retry_seconds if found.state == "failed" else None
-    return serving.Row(found.model, found.version, found.state, found.why, found.failures, found.failed_calls, retry)
+    return serving_reports.Row(
+        found.model, found.version, found.state, found.why, found.failures, found.failed_calls, retry
+    )

@@ -5,15 +5,15 @@ from datetime import datetime
 from functools import partial
 
 from ai_platform.errors import ArtifactRefused, PlatformError
+from ai_platform.models.loading.error_text import sentence
 from ai_platform.models.loading.loader import Loader, ServedModel
-from ai_platform.models.loading.refusals import sentence
-from ai_platform.models.registry import aliases, registry, serving
+from ai_platform.models.registry import aliases, serving_reports, versions
 from ai_platform.models.registry.aliases import Alias
-from ai_platform.models.registry.registry import Version
+from ai_platform.models.registry.versions import Version
 from ai_platform.predictions.catalog.conditions import Conditions
 from ai_platform.predictions.catalog.serving_report import ServingReport
-from ai_platform.predictions.compute.calls import VersionKey
-from ai_platform.predictions.compute.compute import Computing
+from ai_platform.predictions.compute.computing import Computing
+from ai_platform.predictions.compute.pending import VersionKey
 from ai_platform.predictions.compute.trial import NotHere, TrialProcess
 from ai_platform.predictions.compute.trial_notes import TrialNotes
 from ai_platform.predictions.model.prepared import PreparedModel, prepare
@@ -74,7 +74,7 @@ class VersionSource:
             StorageUnavailable: PostgreSQL is away.
         """
         with postgres.translated(), self._connections.connection() as connection:
-            return serving.moment(connection), aliases.everything(connection)
+            return serving_reports.moment(connection), aliases.everything(connection)
 
     def write(self, report: ServingReport, looked_at: datetime | None) -> None:
         """Write what has become of the versions where others read it.
@@ -109,7 +109,7 @@ class VersionSource:
         if not held:
             return
         with postgres.translated(), self._connections.connection() as connection:
-            for key in registry.deleted_among(connection, held):
+            for key in versions.deleted_among(connection, held):
                 self.pool.drop(key)
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class VersionSource:
 
     def _prepared(self, key: VersionKey, trial: TrialProcess | None) -> PreparedModel:
         with postgres.translated(), self._connections.connection() as connection:
-            version = registry.find(connection, *key)
+            version = versions.find(connection, *key)
         note = partial(self.conditions.call_failed, key)
         if trial is None or version.compiled_sha256 is not None or version.format not in RUNS_CODE:
             prepared = self._build(self._loader.load(version), note_failure=note)
@@ -185,4 +185,4 @@ class VersionSource:
 
     def _fetch(self, sha256: bytes) -> Iterator[bytes]:
         with postgres.translated(), self._connections.connection() as connection:
-            yield from registry.artifact_parts(connection, sha256)
+            yield from versions.artifact_parts(connection, sha256)

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from ai_platform.errors import CallerLeft, DeadlineExceeded
-from ai_platform.predictions.compute.calls import Call, VersionKey
+from ai_platform.predictions.compute.pending import Call, VersionKey
 
 
 class Queue:

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from ai_platform.errors import DeadlineExceeded, ModelFailed, ModelNotReady, Overloaded, PlatformError
-from ai_platform.predictions.compute.calls import Call
-from ai_platform.predictions.compute.expectation import Expectation, retry_after
+from ai_platform.predictions.compute.pending import Call
 from ai_platform.predictions.compute.queues import Queues
+from ai_platform.predictions.compute.wait_estimate import Expectation, retry_after
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.runtimes.base.runtime import Outputs, Value
 from ai_platform.settings import ApiSettings

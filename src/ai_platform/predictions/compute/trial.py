@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 from ai_platform.errors import ArtifactRefused, ModelNotReady
-from ai_platform.models.registry.registry import Version
-from ai_platform.predictions.compute.compute_process import hello, spawned
-from ai_platform.predictions.compute.frames import Compute, Computed, Drop, Failed, Frames, Load, Loaded, answers, frame
+from ai_platform.models.registry.versions import Version
+from ai_platform.predictions.compute.ipc import Compute, Computed, Drop, Failed, Frames, Load, Loaded, answers, frame
+from ai_platform.predictions.compute.process import hello, spawned
 from ai_platform.runtimes.base.runtime import Outputs, Rows, Value
 from ai_platform.settings import Settings
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ai_platform import __version__
-from ai_platform.models.registry.registry import Version
+from ai_platform.models.registry.versions import Version
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import Settings
 

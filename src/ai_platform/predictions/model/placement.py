@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from ai_platform.predictions.model.lock import holds_lock
+from ai_platform.predictions.model.gil import holds_lock
 from ai_platform.runtimes.base.runtime import LoadedModel, Rows, Value
 
 Place = Literal["loop", "threads", "processes"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from ai_platform.errors import ArtifactRefused, ModelFailed, PlatformError
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.instances import Instances
+from ai_platform.models.loading.error_text import sentence
 from ai_platform.models.loading.loader import ServedModel
-from ai_platform.models.loading.refusals import sentence
 from ai_platform.predictions.model.answer import AnswerEncoder
 from ai_platform.predictions.model.placement import Placement, measure
 from ai_platform.runtimes.base.runtime import LoadedModel, Outputs, Rows

@@ -11,7 +11,7 @@ import numpy as np
 from ai_platform.runtimes.base.completing import classifier, completed_inputs, numbered, regressor
 from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs, Rows
 from ai_platform.runtimes.base.signature import Feature, FeatureType, Signature
-from ai_platform.runtimes.boosters.boosters import MISSING_EXTRA, Answer, BoosterOutputs, check_inputs
+from ai_platform.runtimes.boosters.ranges import MISSING_EXTRA, Answer, BoosterOutputs, check_inputs
 
 if TYPE_CHECKING:
     import xgboost

@@ -16,7 +16,7 @@ from ai_platform.runtimes.compiler.conversion import InputForm, convert, forms, 
 from ai_platform.runtimes.compiler.convertible import has_weights, why_never
 from ai_platform.runtimes.compiler.parity import Difference, difference, difference_of
 from ai_platform.runtimes.compiler.probe_coverage import ProbeRows
-from ai_platform.runtimes.onnx.onnx_model import OnnxRuntime
+from ai_platform.runtimes.onnx.model import OnnxRuntime
 
 _TIMED_CALLS = 60
 _TIMED_SECONDS = 0.25

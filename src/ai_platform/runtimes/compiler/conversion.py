@@ -10,8 +10,8 @@ import msgspec
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.compiler.imputer_nodes import correct_imputers
 from ai_platform.runtimes.compiler.tree_nodes import correct, node_count, splits_on_missing
+from ai_platform.runtimes.onnx.file import SIGNATURE_KEY
 from ai_platform.runtimes.onnx.linear_form import LINEAR_KEY, linear_form
-from ai_platform.runtimes.onnx.onnx_file import SIGNATURE_KEY
 
 # A node of a tree takes a dozen attributes in a graph.
 _BYTES_A_NODE = 80

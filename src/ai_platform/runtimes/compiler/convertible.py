@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ai_platform.runtimes.sklearn.estimator_tables import parts_of
+from ai_platform.runtimes.sklearn.tables import parts_of
 
 # By module, so that a sibling that is written later is meant too.
 _OTHERWISE = {

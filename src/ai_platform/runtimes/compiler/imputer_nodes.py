@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ai_platform.runtimes.sklearn.estimator_tables import parts_of
+from ai_platform.runtimes.sklearn.tables import parts_of
 
 _NEAR = 1e-6  # a float32 of the same number is this near, relative to it
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ai_platform.runtimes.sklearn.estimator_tables import parts_of
+from ai_platform.runtimes.sklearn.tables import parts_of
 
 _METHODS = ("predict_proba", "predict", "decision_function", "_raw_predict", "apply", "transform")
 

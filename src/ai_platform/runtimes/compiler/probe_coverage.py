@@ -13,7 +13,7 @@ from ai_platform.runtimes.compiler.fitted_columns import Column, Columns, inputs
 from ai_platform.runtimes.compiler.fitted_knowledge import knowledge_of
 from ai_platform.runtimes.compiler.leaf_coverage import LeafCoverage
 from ai_platform.runtimes.compiler.probe_rows import boundary_rows, knowledge_rows, spread_rows, unknown_rows
-from ai_platform.runtimes.sklearn.estimator_inputs import known_inputs
+from ai_platform.runtimes.sklearn.inputs import known_inputs
 
 MOST_SAMPLE_ROWS = 500
 # A leaf behind columns that exclude one another, as those of one category do, cannot be reached by any row.

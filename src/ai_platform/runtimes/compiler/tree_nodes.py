@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ai_platform.runtimes.sklearn.estimator_tables import parts_of
+from ai_platform.runtimes.sklearn.tables import parts_of
 
 
 def correct(graph: Any, estimator: Any) -> None:

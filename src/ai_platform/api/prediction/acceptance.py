@@ -1,0 +1,164 @@
+"""Accepting a prediction as a job: the headers that ask for it, the 202 that answers."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+
+from ai_platform.api.http.auth import charge
+from ai_platform.api.http.deadline import timeout_of
+from ai_platform.api.http.middleware import Send
+from ai_platform.api.http.parameters import seconds_of
+from ai_platform.api.http.request_head import Head, Headers
+from ai_platform.api.services import Services
+from ai_platform.errors import InvalidHeader, InvalidParameter, PlatformError
+from ai_platform.jobs.acceptance import Accepted, request_hash
+from ai_platform.jobs.following import wait_for_end
+from ai_platform.jobs.job import Job
+from ai_platform.predictions.model.prepared import PreparedModel
+
+SHORTEST_LIFETIME = 0.001
+_KEY = re.compile(r"[\x21-\x7e]{8,255}")
+_JSON = (b"content-type", b"application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What a Prefer header (RFC 7240) asks for.
+
+    Attributes:
+        respond_async: to be answered with a job.
+        wait: seconds to wait for the job's end before that, if it says so.
+    """
+
+    respond_async: bool = False
+    wait: float = 0.0
+
+
+_NO_PREFERENCE = Preference()
+
+
+async def accept(
+    services: Services,
+    prepared: PreparedModel,
+    body: bytes,
+    head: Head,
+    send: Send,
+    *,
+    later: bool,
+    preference: Preference,
+    version: int | None,
+) -> None:
+    """Make a job of a body, and answer 202; or 200 with the result, if the caller waits and it ends in time.
+
+    Args:
+        services: the rooms below.
+        prepared: the version that will compute it.
+        body: the request's body.
+        head: of the request, which the gate has let in.
+        send: where the answer goes.
+        later: whether it came through an asynchronous door, which answers 202 whatever is preferred.
+        preference: what the caller prefers.
+        version: the version that the path names, if it names one.
+
+    Raises:
+        PlatformError: any fact that the problem table knows.
+    """
+    principal = head.principal
+    lifetimes = (_expires_in(head, services.settings.jobs.longest_lifetime_seconds), timeout_of(head))
+    expires_in = min((seconds for seconds in lifetimes if seconds is not None), default=None)
+    instances = await services.decoding.decoded(prepared.decoder, body)
+    charge(head, len(instances.rows))
+    accepted = await services.acceptance.accept(
+        prepared,
+        instances,
+        owner=principal.owner,
+        key=idempotency_key_of(head),
+        request_hash=request_hash(prepared.served.name, version, body),
+        expires_in=expires_in,
+        waiting_jobs=principal.waiting_jobs,
+    )
+    headers = _headers(accepted, applied=preference.respond_async and not later)
+    if preference.wait and not later:
+        job = await _wait(services, accepted, principal.owner, preference.wait)
+        if job is not None and job.state == "succeeded":
+            await send_json(send, 200, orjson.dumps(job.result), headers)
+            return
+        accepted = accepted if job is None else replace(accepted, state=job.state)
+    await send_json(send, 202, orjson.dumps(accepted_body(accepted)), headers)
+
+
+async def _wait(services: Services, accepted: Accepted, owner: str, seconds: float) -> Job | None:
+    """The job after the wait; None when nobody can tell, which must not hide that it was accepted."""
+    seconds = min(seconds, services.settings.limits.wait_seconds)
+    try:
+        return await wait_for_end(services.jobs, services.watcher, accepted.id, owner, seconds)
+    except PlatformError:
+        return None
+
+
+def preference_of(head: Head) -> Preference:
+    """The preferences that are known here; unknown and malformed ones are ignored, as the RFC says."""
+    given = head.all(b"prefer")
+    if not given:
+        return _NO_PREFERENCE
+    tokens = [token.strip().lower() for value in given for token in value.split(b",")]
+    waits = [token.partition(b"=")[2].strip(b'" ') for token in tokens if token.startswith(b"wait=")]
+    wait = float(waits[0]) if waits and waits[0].isdigit() and len(waits[0]) < 6 else 0.0  # noqa: PLR2004
+    return Preference(b"respond-async" in tokens, wait)
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """Answer with JSON."""
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def accepted_body(accepted: Accepted) -> dict[str, Any]:
+    """The body of a 202."""
+    return {
+        "id": str(accepted.id),
+        "status": accepted.state,
+        "url": f"/jobs/{accepted.id}",
+        "model": accepted.model,
+        "version": accepted.version,
+    }
+
+
+def _headers(accepted: Accepted, *, applied: bool) -> Headers:
+    headers = [(b"location", f"/jobs/{accepted.id}".encode())]
+    if accepted.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    if applied:
+        headers += [(b"preference-applied", b"respond-async"), (b"vary", b"Prefer")]
+    return headers
+
+
+def idempotency_key_of(head: Head) -> str | None:
+    """The Idempotency-Key of a request, quoted or not; None when it has none.
+
+    Raises:
+        InvalidHeader: it is not of its form, or sent twice.
+    """
+    given = head.all(b"idempotency-key")
+    if not given:
+        return None
+    text = given[0].decode("latin-1").strip()
+    if len(text) > 2 and text[0] == text[-1] == '"':  # noqa: PLR2004  # an RFC 8941 string, as the draft asks
+        text = text[1:-1]
+    if len(given) > 1 or not _KEY.fullmatch(text):
+        raise InvalidHeader("Idempotency-Key must be one value of 8 to 255 visible ASCII characters")
+    return text
+
+
+def _expires_in(head: Head, most: float) -> float | None:
+    if not head.query:
+        return None
+    query = parse_qs(head.query.decode("latin-1"), keep_blank_values=True)
+    for name in query:
+        if name != "expires_in":
+            raise InvalidParameter("query", "only expires_in is read here")
+    return seconds_of("expires_in", query.get("expires_in", []), most, least=SHORTEST_LIFETIME)

@@ -1,0 +1,141 @@
+"""The express door: a prediction request that came in one piece is answered where it was read, without a task.
+
+It takes the lane's own steps, one after another and without waiting. What cannot be answered so goes on to the envelope
+and the lane: untouched, if that is seen before the caller is charged anything, else as far as it was begun.
+"""
+
+import time
+from http import HTTPStatus
+
+from ai_platform.api.http import security_headers
+from ai_platform.api.http.deadline import HEADER as DEADLINE
+from ai_platform.api.http.decoding import LARGE_BYTES
+from ai_platform.api.http.hosts import Hosts
+from ai_platform.api.http.problems import encoded_problem, internal
+from ai_platform.api.http.request_head import Head, Headers
+from ai_platform.api.http.request_id import given_id
+from ai_platform.api.prediction.endpoint import Begun, PredictionLane, Target
+from ai_platform.errors import PlatformError
+from ai_platform.predictions.ids import new_text
+from ai_platform.predictions.model.prepared import PreparedModel
+from ai_platform.settings import Settings
+from ai_platform.telemetry import REQUEST_ID, count_request, logger
+
+log = logger(__name__)
+
+# What only the long way reads.
+_LONG_WAY = frozenset(
+    {b"content-encoding", b"expect", b"idempotency-key", b"origin", b"prefer", b"transfer-encoding",
+     b"upgrade", DEADLINE}
+)  # fmt: skip
+_JSON = b"application/json"
+_OK = 200
+_STATUS_LINE = b"HTTP/1.1 %d %b\r\n"
+
+
+class Express:
+    """Answers prediction requests at once.
+
+    Args:
+        lane: whose steps it takes.
+        hosts: which are served.
+        settings: whether addresses of callers come from a proxy.
+    """
+
+    def __init__(self, lane: PredictionLane, hosts: Hosts, settings: Settings) -> None:
+        self._lane = lane
+        self._hosts = hosts
+        # The address matters to its limit alone; then uvicorn finds out whose it is, on the long way.
+        by_proxy = bool(settings.api.trusted_proxies and settings.access.address_rows_a_second)
+        self._long_way = _LONG_WAY | {b"x-forwarded-for"} if by_proxy else _LONG_WAY
+        self._middle = (
+            _lines(security_headers.API) + b"content-type: application/json\r\nx-cache: bypass\r\nx-request-id: "
+        )
+        self._given: Headers = []
+        self._start = b""
+        self.targets = lane.known
+
+    def answer(self, target: Target, head: Head, body: bytes, given: Headers) -> bytes | Begun | None:
+        """Answer a POST of HTTP/1.1 on a connection that is kept open.
+
+        Args:
+            target: what the path asks for.
+            head: of the request.
+            body: the whole body.
+            given: the server's own headers, in front of all others.
+
+        Returns:
+            The whole answer; or how far it was begun; or None, if nothing of it was.
+
+        Raises:
+            nothing: what is wrong with the request, or here, becomes an answer.
+        """
+        begun_at = time.perf_counter()
+        prepared = self._prepared(target, head, body)
+        if prepared is None:
+            return None
+        request_id = given_id(head)
+        number = new_text()
+        token = REQUEST_ID.set(request_id or number)
+        try:
+            self._lane.enter(target, head)
+            asked = self._lane.begin(head, prepared, prepared.decoder.decode(body), body)
+            encoded = self._lane.services.predictions.at_once(asked, number)
+            if encoded is None:
+                return Begun(target, head, asked)
+            status = _OK
+            answer = self.written(head, request_id or number, encoded, given)
+        except PlatformError as error:
+            status, answer = self._refusal(error, head, given)
+        except Exception:
+            log.exception("request failed")
+            status, answer = self._refusal(internal(), head, given)
+        finally:
+            REQUEST_ID.reset(token)
+        self._count(target, status, time.perf_counter() - begun_at)
+        return answer
+
+    def _prepared(self, target: Target, head: Head, body: bytes) -> PreparedModel | None:
+        """The version that answers; None if this request must go the long way."""
+        named = head.named
+        if head.repeats or named.get(b"content-type") != _JSON or not self._long_way.isdisjoint(named):
+            return None
+        if len(body) > LARGE_BYTES or not self._hosts.knows(named.get(b"host")):
+            return None
+        try:
+            return self._lane.resolve(target, head)
+        except PlatformError:
+            return None
+
+    def written(self, head: Head, request_id: str, body: bytes, given: Headers) -> bytes:
+        """An answer with 200, as it goes to the connection.
+
+        Args:
+            head: of the request.
+            request_id: of the request.
+            body: the encoded result object.
+            given: the server's own headers.
+        """
+        if given is not self._given:  # the server makes a new list each second, for the date
+            self._given, self._start = given, _STATUS_LINE % (_OK, b"OK") + _lines(given) + self._middle
+        limits = b"" if head.ticket is None else _lines(head.ticket.headers())
+        return b"%b%b\r\n%bcontent-length: %d\r\n\r\n%b" % (
+            self._start, request_id.encode("ascii"), limits, len(body), body,
+        )  # fmt: skip
+
+    def _refusal(self, error: PlatformError, head: Head, given: Headers) -> tuple[int, bytes]:
+        status, headers, body = encoded_problem(error)
+        headers.append((b"x-request-id", (REQUEST_ID.get() or "").encode()))
+        headers += [*(head.ticket.headers() if head.ticket is not None else ()), *security_headers.API]
+        line = _STATUS_LINE % (status, HTTPStatus(status).phrase.encode())
+        return status, line + _lines(given) + _lines(headers) + b"\r\n" + body
+
+    def _count(self, target: Target, status: int, seconds: float) -> None:
+        if status == _OK and target.tally is not None:
+            target.tally.add(seconds)
+        else:
+            count_request(target.route, "POST", status, seconds)
+
+
+def _lines(headers: Headers) -> bytes:
+    return b"".join([name + b": " + value + b"\r\n" for name, value in headers])
