@@ -12,7 +12,7 @@ from ai_platform import settings as configuration
 from ai_platform.local.embedded.servers import Servers, running_servers
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate
-from fresh import copied_database, in_database, platform_settings
+from databases import copied_database, in_database, platform_settings
 from harness import Iris, Platform, publish_iris, train_iris, train_other_iris
 
 # `make fuzz` asks for the long one with `--hypothesis-profile=fuzz`.

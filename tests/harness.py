@@ -24,7 +24,7 @@ from ai_platform.models.loading.signing import signer
 from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.announcements import announce
 from ai_platform.models.registry.manifest import decode, encode
-from ai_platform.models.validation.validate import Proof, Signed, prove
+from ai_platform.models.validation.validate import Signed, Validated, validate
 from ai_platform.settings import PREFIX, Settings
 from ai_platform.storage import postgres
 from ai_platform.training import iris as iris_training
@@ -41,7 +41,7 @@ class Iris:
     files: model_file.ModelFile
     keys: Path
     signing_key: Path
-    proof: Proof
+    validated: Validated
 
 
 def train_iris(folder: Path) -> Iris:
@@ -61,7 +61,7 @@ def written(trained: iris_training.Trained, folder: Path, keys: Path, signing_ke
     models = configuration.load().models.model_copy(update={"trusted_keys_dir": keys})
     settings = configuration.load(models=models)
     return Iris(
-        files, keys, signing_key, prove(files.artifact, files.signed(), settings, vouched=False, workdir=folder)
+        files, keys, signing_key, validate(files.artifact, files.signed(), settings, is_signed=False, workdir=folder)
     )
 
 
@@ -70,17 +70,17 @@ def publish_iris(settings: Settings, iris: Iris, *, spoiled: bool = False) -> in
 
     A spoiled one is signed as it should be, and says of itself that it predicts what it does not.
     """
-    proof, signed = iris.proof, iris.files.signed()
+    validated, signed = iris.validated, iris.files.signed()
     if spoiled:
         described = decode(signed.manifest)
         golden = msgspec.structs.replace(described.golden, predictions=[2] * len(described.golden.rows))
         manifest = encode(msgspec.structs.replace(described, golden=golden))
         signed = Signed(manifest, signer(iris.signing_key, iris.keys).sign(manifest))
-    compiled = None if proof.compiled is None else (sha256_of(proof.compiled), proof.compiled)
+    compiled = None if validated.compiled is None else (sha256_of(validated.compiled), validated.compiled)
     with postgres.connect(settings, "test") as connection:
         version = versions.add(
             connection, iris.files.artifact, signed.manifest, signed.signature, created_by="test", compiled=compiled,
-            proof=msgspec.to_builtins(proof.report),
+            validation=msgspec.to_builtins(validated.report),
         )  # fmt: skip
         aliases.point(connection, "iris", aliases.PRODUCTION, (aliases.Target(version),), by="test")
     announce(settings, "iris")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from ai_platform.api.app import Application, create
-from ai_platform.api.http.request_head import Head
+from ai_platform.api.http.request_head import RequestHead
 from ai_platform.api.prediction.endpoint import Target
 from ai_platform.settings import Settings
 
@@ -38,12 +38,12 @@ def headers(key: str, body: bytes) -> list[tuple[bytes, bytes]]:
 
 def target_of(made: Application) -> Target:
     """The route that is measured."""
-    return made.express.targets[b"/predict/"]
+    return made.fast_path.targets[b"/predict/"]
 
 
-def head(made: Application, of: list[tuple[bytes, bytes]]) -> Head:
+def head(made: Application, of: list[tuple[bytes, bytes]]) -> RequestHead:
     """Of such a request."""
-    return Head("POST", target_of(made).route, b"/predict/", b"", of)
+    return RequestHead("POST", target_of(made).route, b"/predict/", b"", of)
 
 
 def thread_micros(run: Callable[[], Any], calls: int) -> float:

@@ -17,7 +17,7 @@ import psutil
 
 from ai_platform import settings as configuration
 from ai_platform.access import keys
-from ai_platform.access.key_spec import Terms
+from ai_platform.access.key_spec import KeySpec
 from ai_platform.local.embedded.servers import Servers, running_servers
 from ai_platform.models.loading.signing import signer
 from ai_platform.settings import Settings
@@ -111,7 +111,9 @@ class Site:
     def new_key(self, **limits: Any) -> str:
         """A key with the scope `predict`."""
         with postgres.connect(self.settings, "benchmark") as connection:
-            text, _ = keys.create(connection, Terms(owner="benchmark", scopes=["predict"], **limits), "benchmark", None)
+            text, _ = keys.create(
+                connection, KeySpec(owner="benchmark", scopes=["predict"], **limits), "benchmark", None
+            )
         return text
 
 

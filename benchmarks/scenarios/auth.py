@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ai_platform.access.keyring import Keyring
-from ai_platform.api.http.auth import Gate
+from ai_platform.api.http.auth import Authorizer
 from benchmarks.harness.figures import ratios, table
 from benchmarks.harness.in_process import application, head, headers, target_of, thread_micros
 from benchmarks.harness.scenario import Bench, Figures, Scenario
@@ -28,7 +28,7 @@ WAYS = ("off", "on", "on, with a limit")
 def run(bench: Bench) -> Figures:
     """What each way showed, over sockets and without."""
     site = bench.site
-    texts = dict(zip(WAYS, (site.key, site.key, site.new_key(rows_a_second=1e6)), strict=True))
+    texts = dict(zip(WAYS, (site.key, site.key, site.new_key(rows_per_second=1e6)), strict=True))
     call = Call("iris", "/predict/", site.models["iris"].body(1))
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     costs: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -72,11 +72,11 @@ async def _in_process(bench: Bench, texts: dict[str, str], chunks: int) -> Figur
         ring.refresh()
         for number in range(chunks + WARM):
             for way in WAYS:
-                services.gate = Gate(None if way == "off" else ring, services.limiter)
+                services.authorizer = Authorizer(None if way == "off" else ring, services.limiter)
                 given = headers(texts[way], body)
 
                 def predict(given: list[tuple[bytes, bytes]] = given) -> None:
-                    answer = made.express.answer(target, head(made, given), body, [])
+                    answer = made.fast_path.answer(target, head(made, given), body, [])
                     if not isinstance(answer, bytes) or not answer.startswith(b"HTTP/1.1 200"):
                         raise RuntimeError(answer)
 

@@ -98,7 +98,7 @@ class Ours:
     def fill(self, count: int) -> None:
         execute(
             self.database,
-            "INSERT INTO jobs (id, owner, model, version, input, max_attempts, hard_limit_seconds, rung_at)"
+            "INSERT INTO jobs (id, owner, model, version, input, max_attempts, hard_limit_seconds, notified_at)"
             " SELECT uuidv7(), 'anonymous', 'iris', 1, '{\"rows\":[[5.1,3.5,1.4,0.2]],\"single\":true}', 5, 60,"
             f" to_timestamp(0) FROM generate_series(1, {count})",
         )
@@ -201,7 +201,7 @@ def run(bench: Bench) -> Figures:
 @contextlib.contextmanager
 def everything(site: Site) -> Iterator[tuple[Ours, Stock]]:
     """Both designs on the same durable servers; each API on one core, the load on the other, the rest on both."""
-    many = {"waiting_per_owner": 10**7, "waiting_in_all": 10**7}
+    many = {"max_queued_per_owner": 10**7, "max_queued_jobs": 10**7}
     jobs, worker = site.settings.jobs.model_copy(update=many), site.settings.worker
     settings = site.settings.model_copy(
         update={"auth": "off", "jobs": jobs, "worker": worker.model_copy(update={"concurrency": 1})}

@@ -24,7 +24,7 @@ from ai_platform.models.loading.loader import Loader
 from ai_platform.models.loading.signing import signer
 from ai_platform.models.registry.manifest import Draft, encode
 from ai_platform.models.registry.versions import Version
-from ai_platform.models.validation.validate import prove
+from ai_platform.models.validation.validate import validate
 from ai_platform.runtimes.base.signature import Feature
 from ai_platform.settings import Settings
 from benchmarks import ROOT
@@ -60,15 +60,15 @@ def _measured(bench: Bench, make: Any, large: int) -> Figures:
     name = make.__name__
     bench.begins(name)
     small_folder, folder = bench.folder / f"{name}-small", bench.folder / name
-    small_size, small_proof, _ = published(small_folder, name, make(SMALL_SIZE))
-    size, proof, seconds = published(folder, name, make(large))
+    small_size, small_peak, _ = published(small_folder, name, make(SMALL_SIZE))
+    size, validation, seconds = published(folder, name, make(large))
     load, small_load = _loaded_peak(folder), _loaded_peak(small_folder)
     return {
         "name": name,
         "mb": round(size / MB),
-        "validating": round((proof - small_proof) / (size - small_size), 2),
+        "validating": round((validation - small_peak) / (size - small_size), 2),
         "loading": round((load - small_load) / (size - small_size), 2),
-        "validating_mb": round(proof / MB),
+        "validating_mb": round(validation / MB),
         "loading_mb": round(load / MB),
         "seconds": round(seconds, 1),
     }
@@ -84,16 +84,16 @@ def published(folder: Path, name: str, estimator: Any) -> tuple[int, int, float]
     settings = _settings_in(folder)
     key = signer(settings.signing_key_file, settings.trusted_keys_dir)
     draft = Draft(model=name, format="sklearn-pickle", inputs=inputs)
-    proof = prove(artifact, draft, settings, vouched=True, workdir=folder)
-    manifest = encode(proof.manifest)
+    validation = validate(artifact, draft, settings, is_signed=True, workdir=folder)
+    manifest = encode(validation.manifest)
     (folder / "manifest").write_bytes(manifest)
     (folder / "signature").write_bytes(key.sign(manifest))
-    return proof.manifest.size, proof.report.peak_bytes, proof.report.seconds
+    return validation.manifest.size, validation.report.peak_bytes, validation.report.seconds
 
 
 def _settings_in(folder: Path) -> Settings:
     settings = configuration.load(data_dir=folder)
-    models = settings.models.model_copy(update={"prove_seconds": 300.0, "compile_max_mb": 1})
+    models = settings.models.model_copy(update={"validation_seconds": 300.0, "compile_max_mb": 1})
     return settings.model_copy(update={"models": models})
 
 
@@ -118,7 +118,7 @@ def load(place: str) -> None:
     manifest = json.loads(encoded)
     version = Version(
         model=manifest["model"], version=1, sha256=sha256, format=manifest["format"], manifest=encoded,
-        manifest_signature=(folder / "signature").read_bytes(), compiled_sha256=None, compiled_size=None, proof={},
+        manifest_signature=(folder / "signature").read_bytes(), compiled_sha256=None, compiled_size=None, validation={},
         created_at=datetime.now(UTC), created_by="bench",
     )  # fmt: skip
     served = Loader(_settings_in(folder), parts).load(version)

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from ai_platform.api.app import Application
-from ai_platform.api.draining import Life
+from ai_platform.api.draining import Lifecycle
 from ai_platform.api.prediction.endpoint import Target
 from ai_platform.api.server.protocol import bounded
 from ai_platform.predictions.ids import new_text
@@ -51,7 +51,7 @@ async def _measured(bench: Bench, repeats: int) -> Figures:
             us = round(median_micros(part, CALLS, repeats), 2)
             found.append({"name": name, "us": us, "limit": least, "limit_us": limit_us})
         bench.begins("a whole request")
-        ours = _connected(bounded(site.settings.limits, made.express, Life()), made.app)
+        ours = _connected(bounded(site.settings.limits, made.fast_path, Lifecycle()), made.app)
         whole = {
             "name": "**a whole request**, from the bytes of the request to the bytes of the answer",
             "us": round(await _whole(ours, site, repeats), 2),
@@ -63,7 +63,7 @@ async def _measured(bench: Bench, repeats: int) -> Figures:
 
 def parts(site: Site, made: Application) -> Iterator[Part]:
     """What is measured, in the order of a request: name, the platform's own function, the limit and what that is."""
-    services, express, target = made.routes.state.services, made.express, target_of(made)
+    services, fast_path, target = made.routes.state.services, made.fast_path, target_of(made)
     body, key = site.models["iris"].body(1).encode(), site.key.encode()
     given = headers(site.key, body)
     chunk = _request(site)
@@ -76,15 +76,15 @@ def parts(site: Site, made: Application) -> Iterator[Part]:
     plain = msgspec.json.Decoder(dict[str, list[float]])
     number, more = new_text(), [(b"date", b"Wed, 25 Nov 2026 12:00:00 GMT")]
     digest = hashlib.sha256(key).digest()
-    reading = _connected(bounded(site.settings.limits, _Mute(target), Life()), made.app)  # type: ignore[arg-type]
+    reading = _connected(bounded(site.settings.limits, _Mute(target), Lifecycle()), made.app)  # type: ignore[arg-type]
 
     yield ("read HTTP", lambda: reading.data_received(chunk), "httptools, with callbacks that do nothing",
            lambda: httptools.HttpRequestParser(_Deaf()).feed_data(chunk))  # fmt: skip
     yield "put the head in order", lambda: head(made, given), "a dict of it", lambda: dict(given)
     yield ("who calls, from memory", lambda: services.keyring.authenticate(key), "SHA-256 and a comparison",
            lambda: hmac.compare_digest(hashlib.sha256(key).digest(), digest))  # fmt: skip
-    yield "let it in: key, scope, limits", lambda: made.lane.enter(target, ours), "", None
-    yield ("find the version", lambda: made.lane.resolve(target, ours), "a look-up",
+    yield "let it in: key, scope, limits", lambda: made.endpoint.enter(target, ours), "", None
+    yield ("find the version", lambda: made.endpoint.resolve(target, ours), "a look-up",
            lambda: services.directory.is_complete)  # fmt: skip
     yield ("decode and check the body", lambda: prepared.decoder.decode(body), "msgspec, unchecked",
            lambda: plain.decode(body))  # fmt: skip
@@ -94,9 +94,9 @@ def parts(site: Site, made: Application) -> Iterator[Part]:
            lambda: orjson.dumps(outputs.probabilities[0]))  # fmt: skip
     yield "make an id", new_text, "ask the clock", time.time_ns
     yield "count it, twice", lambda: (prepared.tally.add(1e-5), prepared.tally.add(1e-4)), "", None
-    yield ("write the answer", lambda: express.written(ours, number, encoded, more), "join its parts",
+    yield ("write the answer", lambda: fast_path.written(ours, number, encoded, more), "join its parts",
            lambda: b"".join([b"HTTP/1.1 200 OK\r\n", encoded]))  # fmt: skip
-    yield "**all but reading HTTP**", lambda: express.answer(target, head(made, given), body, more), "", None
+    yield "**all but reading HTTP**", lambda: fast_path.answer(target, head(made, given), body, more), "", None
 
 
 class _Deaf:

@@ -11,7 +11,7 @@ POINTS = (
     "accept.before_insert",
     "accept.committed",
     "accept.before_answer",
-    "worker.bell",
+    "worker.notified",
     "worker.claimed",
     "worker.computing",
     "worker.computed",

@@ -22,15 +22,15 @@ EXAMPLES = frozenset({
 SECRETS = ("database_url", "database_password", "redis_url", "redis_password", "admin_key")
 
 
-def countable_rate(rows_a_second: float) -> float:
+def countable_rate(rows_per_second: float) -> float:
     """A rate of rows that is 0, for no limit, or large enough to be counted with.
 
     Raises:
         ValueError: it is another.
     """
-    if 0 < rows_a_second < 0.001:  # noqa: PLR2004  # as `access.gcra.SLOWEST_ROWS_A_SECOND`, a floor above
+    if 0 < rows_per_second < 0.001:  # noqa: PLR2004  # as `access.gcra.SLOWEST_ROWS_PER_SECOND`, a floor above
         raise ValueError("a rate is 0, for no limit, or at least 0.001 rows a second")
-    return rows_a_second
+    return rows_per_second
 
 
 # From a millisecond: a shorter wait is none, and what divides by one still gets a number that can be counted with.
@@ -64,7 +64,7 @@ class ApiSettings(_Group):
     accept_seconds: Seconds = Field(
         2.0, description="longest wait, in seconds, for PostgreSQL to commit an accepted job before 503 is answered"
     )
-    predictions_waiting: int = Field(
+    max_queue_length: int = Field(
         256,
         ge=1,
         le=100_000,
@@ -80,7 +80,7 @@ class ApiSettings(_Group):
         256, ge=1, le=4_096, description="most rows that waiting requests of a model that gains by it share; 1 for none"
     )
     compute_processes: int = Field(
-        0, ge=0, le=256, description="processes that compute models which hold Python's lock; 0 for one a core"
+        0, ge=0, le=256, description="processes that compute models which hold the GIL; 0 for one a core"
     )
     processes: int = Field(
         1, ge=1, le=256, description="processes that answer on the one port, each with its own loaded models"
@@ -88,7 +88,7 @@ class ApiSettings(_Group):
     drain_seconds: Seconds = Field(
         5.0, description="seconds that open requests, and idle connections for a last one, have after SIGTERM"
     )
-    unready_seconds: float = Field(
+    shutdown_delay_seconds: float = Field(
         0.0,
         ge=0,
         le=600,
@@ -114,7 +114,7 @@ class AccessSettings(_Group):
     stale_seconds: Seconds = Field(
         600.0, description="seconds for which the keys read last are used while PostgreSQL is away; then 503"
     )
-    key_rows_a_second: RowsASecond = Field(
+    key_rows_per_second: RowsASecond = Field(
         0.0, description="rows a second that a key may send, unless it has a limit of its own; 0 for no limit"
     )
     key_burst_rows: int = Field(
@@ -123,7 +123,7 @@ class AccessSettings(_Group):
         le=1_000_000_000,
         description="rows that a key may send at once after a pause; 0 for one second's worth",
     )
-    address_rows_a_second: RowsASecond = Field(
+    address_rows_per_second: RowsASecond = Field(
         0.0, description="rows a second that may come from one address, whatever its keys; 0 for no limit"
     )
     address_burst_rows: int = Field(
@@ -215,16 +215,18 @@ class JobSettings(_Group):
     lease_seconds: Seconds = Field(8.0, description="seconds without a beat after which a worker's jobs are taken back")
     beat_seconds: Seconds = Field(1.0, description="seconds between two beats of a worker process")
     sweep_seconds: Seconds = Field(1.0, description="seconds between two rounds of the sweeper")
-    ring_again_seconds: Seconds = Field(10.0, description="seconds a job may wait before its bell is rung again")
+    renotify_seconds: Seconds = Field(10.0, description="seconds a job may wait before its bell is rung again")
     hard_limit_seconds: Seconds = Field(60.0, description="longest run of one attempt in seconds; then it is killed")
     max_attempts: int = Field(
         5, ge=1, le=100, description="tries a job has before it fails with `worker_lost` or `timeout`"
     )
-    claim_rows: int = Field(256, ge=1, le=4_096, description="most jobs that one claim takes and computes together")
-    waiting_per_owner: int = Field(
+    claim_batch_size: int = Field(
+        256, ge=1, le=4_096, description="most jobs that one claim takes and computes together"
+    )
+    max_queued_per_owner: int = Field(
         10_000, ge=1, le=1_000_000_000, description="queued jobs that one owner may have; more get 429"
     )
-    waiting_in_all: int = Field(
+    max_queued_jobs: int = Field(
         100_000, ge=1, le=1_000_000_000, description="queued jobs that the platform takes on; more get 503"
     )
     longest_lifetime_seconds: Seconds = Field(86_400, description="longest `?expires_in=` of a job in seconds")
@@ -255,7 +257,7 @@ class PredictionLogSettings(_Group):
         le=1_073_741_824,
         description="largest input, and largest output, that is kept, in bytes; larger ones are left out",
     )
-    rows_a_second: int = Field(
+    rows_per_second: int = Field(
         100, ge=1, le=100_000, description="most predictions that one process logs in a second, against a full disk"
     )
     keep_days: float = Field(7.0, ge=0.001, le=3_650, description="days for which they are kept")
@@ -316,10 +318,10 @@ class ModelSettings(_Group):
     signing_key_file: Path | None = Field(
         None, description="private key of `train`, made at first use; default: `keys/signing.pem` in the data folder"
     )
-    prove_seconds: Seconds = Field(
+    validation_seconds: Seconds = Field(
         30.0, description="seconds in which a published model must load and predict; compiling it has as long again"
     )
-    prove_memory_mb: int = Field(
+    validation_memory_mb: int = Field(
         4_096,
         ge=512,
         le=1_048_576,

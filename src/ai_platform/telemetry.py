@@ -87,7 +87,7 @@ JOBS_ACCEPTED = Counter("aip_jobs_accepted", "Jobs answered with 202.")
 ACCEPT_GROUP = Histogram(
     "aip_accept_group_size", "Jobs that shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
-BELLS = Counter("aip_bells", "Bells by outcome (rung, failed, dropped).", ["outcome"])
+NOTIFICATIONS = Counter("aip_notifications", "Notifications by outcome (sent, failed, dropped).", ["outcome"])
 JOBS = Gauge("aip_jobs", "Jobs that PostgreSQL holds, by state.", ["state"], multiprocess_mode="mostrecent")
 QUEUE_AGE = Gauge(
     "aip_queue_oldest_seconds",

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from ai_platform.access import api_key, keys
-from ai_platform.access.key_spec import Terms, terms_of
+from ai_platform.access.key_spec import KeySpec, key_spec_of
 from ai_platform.access.key_text import digest_of, id_of, new_key_text
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.principal import SCOPES, Principal
@@ -42,7 +42,7 @@ def keyring(module_settings: Settings) -> Iterator[Keyring]:
 
 
 def make(connection: BoundedConnection, **terms: Any) -> tuple[str, api_key.ApiKey]:
-    wanted = Terms(**{"owner": "somebody", "scopes": ["predict"], **terms})
+    wanted = KeySpec(**{"owner": "somebody", "scopes": ["predict"], **terms})
     return keys.create(connection, wanted, "test", None)
 
 
@@ -72,14 +72,14 @@ def test_of_a_secret_only_a_hash_is_kept(connection: BoundedConnection) -> None:
 
 
 def test_a_key_opens_until_it_is_revoked(connection: BoundedConnection, keyring: Keyring) -> None:
-    text, key = make(connection, models=["iris"], rows_a_second=5)
+    text, key = make(connection, models=["iris"], rows_per_second=5)
     keyring.refresh()
     principal = keyring.authenticate(text.encode())
     assert (principal.owner, principal.key_id, principal.scopes) == ("somebody", key.id, frozenset({"predict"}))
     assert principal.may_use("iris")
     assert not principal.may_use("churn")
     assert principal.limit is not None
-    assert (principal.limit.rows_a_second, principal.limit.burst) == (5, 5)
+    assert (principal.limit.rows_per_second, principal.limit.burst) == (5, 5)
     keys.revoke(connection, key.id, "test")
     keyring.refresh()
     with pytest.raises(Unauthenticated):
@@ -115,8 +115,8 @@ def test_a_key_gives_nothing_that_it_has_not_itself(connection: BoundedConnectio
     grantor = caller_of(lesser)
     for scopes, models in ((["models:write"], ["iris"]), (["predict"], None), (["predict"], ["iris", "churn"])):
         with pytest.raises(Forbidden):
-            keys.create(connection, Terms(owner="x", scopes=scopes, models=models), "lesser", grantor)
-    keys.create(connection, Terms(owner="x", scopes=["predict"], models=["iris"]), "lesser", grantor)
+            keys.create(connection, KeySpec(owner="x", scopes=scopes, models=models), "lesser", grantor)
+    keys.create(connection, KeySpec(owner="x", scopes=["predict"], models=["iris"]), "lesser", grantor)
 
 
 @pytest.mark.parametrize("change", ["rotate", "revoke"])
@@ -149,10 +149,10 @@ def test_no_key_makes_one_that_outlives_it(connection: BoundedConnection) -> Non
     _, short = make(connection, scopes=["keys:admin", "predict"], expires_in=100)
     assert short.expires_at is not None
     grantor = caller_of(short)
-    for life in (None, 101, 10_000):
+    for lifetime in (None, 101, 10_000):
         with pytest.raises(Forbidden, match="outlive"):
-            keys.create(connection, Terms(owner="x", scopes=["predict"], expires_in=life), "x", grantor)
-    _, made = keys.create(connection, Terms(owner="x", scopes=["predict"], expires_in=90), "x", grantor)
+            keys.create(connection, KeySpec(owner="x", scopes=["predict"], expires_in=lifetime), "x", grantor)
+    _, made = keys.create(connection, KeySpec(owner="x", scopes=["predict"], expires_in=90), "x", grantor)
     assert made.expires_at is not None
     assert made.expires_at < short.expires_at
     for _ in range(3):
@@ -161,8 +161,8 @@ def test_no_key_makes_one_that_outlives_it(connection: BoundedConnection) -> Non
         assert made.expires_at <= short.expires_at
     _, successor = keys.rotate(connection, short.id, timedelta(seconds=50), "x", grantor)
     assert successor.expires_at == short.expires_at, "it replaces itself, for the time that it has left"
-    for life in (None, 10_000):
-        _, longer = make(connection, expires_in=life)
+    for lifetime in (None, 10_000):
+        _, longer = make(connection, expires_in=lifetime)
         with pytest.raises(Forbidden, match="outlive"):
             keys.rotate(connection, longer.id, timedelta(0), "x", caller_of(successor))
 
@@ -171,16 +171,16 @@ def test_no_key_makes_one_that_outlives_it(connection: BoundedConnection) -> Non
     ("own", "refused", "given"),
     [
         (
-            {"rows_a_second": 10},
-            [{}, {"rows_a_second": 11}, {"burst_rows": 5}, {"rows_a_second": 5, "burst_rows": 11}],
-            [{"rows_a_second": 10}, {"rows_a_second": 0.5, "burst_rows": 10}],
+            {"rows_per_second": 10},
+            [{}, {"rows_per_second": 11}, {"burst_rows": 5}, {"rows_per_second": 5, "burst_rows": 11}],
+            [{"rows_per_second": 10}, {"rows_per_second": 0.5, "burst_rows": 10}],
         ),
         (
-            {"rows_a_second": 10, "burst_rows": 3},
-            [{"rows_a_second": 10}, {"rows_a_second": 2}, {"rows_a_second": 10, "burst_rows": 4}],
-            [{"rows_a_second": 10, "burst_rows": 3}],
+            {"rows_per_second": 10, "burst_rows": 3},
+            [{"rows_per_second": 10}, {"rows_per_second": 2}, {"rows_per_second": 10, "burst_rows": 4}],
+            [{"rows_per_second": 10, "burst_rows": 3}],
         ),
-        ({"burst_rows": 3}, [{}, {"burst_rows": 4}, {"rows_a_second": 9}], [{"burst_rows": 3}]),
+        ({"burst_rows": 3}, [{}, {"burst_rows": 4}, {"rows_per_second": 9}], [{"burst_rows": 3}]),
         ({"waiting_jobs": 5}, [{}, {"waiting_jobs": 6}], [{"waiting_jobs": 5}, {"waiting_jobs": 1}]),
     ],
     ids=["rate", "rate and burst", "burst", "waiting jobs"],
@@ -192,12 +192,12 @@ def test_no_key_gives_wider_limits_than_its_own(
     grantor = caller_of(bound)
     for limits in refused:
         with pytest.raises(Forbidden, match="wider limit"):
-            keys.create(connection, Terms(owner="x", scopes=["predict"], **limits), "x", grantor)
+            keys.create(connection, KeySpec(owner="x", scopes=["predict"], **limits), "x", grantor)
         _, wider = make(connection, **limits)
         with pytest.raises(Forbidden, match="wider limit"):
             keys.rotate(connection, wider.id, timedelta(0), "x", grantor)
     for limits in given:
-        _, made = keys.create(connection, Terms(owner="x", scopes=["predict"], **limits), "x", grantor)
+        _, made = keys.create(connection, KeySpec(owner="x", scopes=["predict"], **limits), "x", grantor)
         keys.rotate(connection, made.id, timedelta(0), "x", grantor)
 
 
@@ -208,7 +208,7 @@ def test_a_key_that_was_ended_a_moment_ago_changes_nothing_more(connection: Boun
     keys.revoke(connection, ended.id, "test")
     late = caller_of(ended)
     with pytest.raises(Unauthenticated):
-        keys.create(connection, Terms(owner="x", scopes=["predict"]), "x", late)
+        keys.create(connection, KeySpec(owner="x", scopes=["predict"]), "x", late)
     with pytest.raises(Unauthenticated):
         keys.rotate(connection, key.id, timedelta(0), "x", late)
     with pytest.raises(Unauthenticated):
@@ -287,12 +287,12 @@ def test_uses_and_refusals_are_written_by_the_way_and_at_most_once_a_minute(
     keyring.refresh()
     for _ in range(5):
         keyring.authenticate(text.encode())
-        keyring.notes.refuse("somebody", key.id, "POST /keys", "scope")
-    keyring.notes.write(connection)
+        keyring.deferred.refuse("somebody", key.id, "POST /keys", "scope")
+    keyring.deferred.write(connection)
     seen = next(found for found in api_key.every_key(connection) if found.id == key.id)
     assert seen.last_used_at is not None
     keyring.authenticate(text.encode())
-    keyring.notes.write(connection)
+    keyring.deferred.write(connection)
     again = next(found for found in api_key.every_key(connection) if found.id == key.id)
     assert again.last_used_at == seen.last_used_at
     entries = audit.entries(connection, limit=10, subject=f"key/{key.id}")
@@ -316,7 +316,7 @@ def test_uses_and_refusals_are_written_by_the_way_and_at_most_once_a_minute(
         ({"owner": "a", "scopes": ["jobs"], "models": ["../x"]}, "/models/0"),
         ({"owner": "a", "scopes": ["jobs"], "expires_in": 0}, "/expires_in"),
         ({"owner": "a", "scopes": ["jobs"], "expires_in": "1"}, "/expires_in"),
-        ({"owner": "a", "scopes": ["jobs"], "rows_a_second": -1}, "/rows_a_second"),
+        ({"owner": "a", "scopes": ["jobs"], "rows_per_second": -1}, "/rows_per_second"),
         ({"owner": "a", "scopes": ["jobs"], "burst_rows": True}, "/burst_rows"),
         ({"owner": "a", "scopes": ["jobs"], "waiting_jobs": 10**30}, "/waiting_jobs"),
         ({"owner": "a", "scopes": ["jobs"], "id": "x"}, "/id"),
@@ -324,5 +324,5 @@ def test_uses_and_refusals_are_written_by_the_way_and_at_most_once_a_minute(
 )
 def test_a_key_that_is_described_wrongly_is_refused_by_the_place_of_the_fault(document: Any, pointer: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
-        terms_of(document)
+        key_spec_of(document)
     assert refusal.value.faults[0].pointer.startswith(pointer)

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from access.conftest import Guarded
-from access.offered import offer
+from access.load import offer
 from ai_platform.access.gcra import Limit
 from ai_platform.access.limiter import SETTLE_SECONDS, Limiter
 from ai_platform.access.principal import Principal
@@ -28,8 +28,8 @@ CALLER = Principal("somebody", "somebody", frozenset(), limit=Limit(200, 50))
 @pytest.fixture(scope="module")
 def limited(guarded: Guarded) -> Guarded:
     for name in ("for-one", "for-two"):
-        guarded.make(name, rows_a_second=RATE, burst_rows=BURST)
-    guarded.make("slow", rows_a_second=0.01, burst_rows=3)
+        guarded.make(name, rows_per_second=RATE, burst_rows=BURST)
+    guarded.make("slow", rows_per_second=0.01, burst_rows=3)
     guarded.make("unlimited")
     guarded.until_known("unlimited")  # the last one: the others were read with it, and nothing was taken of them
     return guarded
@@ -200,7 +200,7 @@ async def away(**_: object) -> None:
 
 
 def test_a_limit_by_address_counts_all_keys_of_it_together(settings: Settings) -> None:
-    access = settings.access.model_copy(update={"address_rows_a_second": 1, "address_burst_rows": 3})
+    access = settings.access.model_copy(update={"address_rows_per_second": 1, "address_burst_rows": 3})
 
     async def story() -> None:
         limiter = Limiter(settings.model_copy(update={"access": access}), async_client)

@@ -17,10 +17,10 @@ from fastapi.routing import APIRoute
 from access.conftest import Guarded
 from ai_platform.access.limiter import Limiter
 from ai_platform.api import app as application
-from ai_platform.api.http.auth import NEEDS, OPEN, Gate
+from ai_platform.api.http.auth import PUBLIC_ROUTES, ROUTE_SCOPES, Authorizer
 from ai_platform.api.http.hosts import Hosts
-from ai_platform.api.http.middleware import Envelope
-from ai_platform.api.prediction.endpoint import PredictionLane
+from ai_platform.api.http.middleware import Middleware
+from ai_platform.api.prediction.endpoint import PredictionEndpoint
 from ai_platform.settings import Settings
 from ai_platform.storage.redis import async_client
 from harness import SAMPLE, eventually
@@ -51,7 +51,7 @@ RIGHT = {
     ("POST", "/uploads"): 415,
     **{("POST", path): 202 for path in LANE if path.endswith("async")},
 }
-OTHERS = {route: 404 if "{job_id}" in route[1] else RIGHT.get(route, 200) for route in NEEDS}
+OTHERS = {route: 404 if "{job_id}" in route[1] else RIGHT.get(route, 200) for route in ROUTE_SCOPES}
 CALLERS = ("none", "malformed", "a wrong checksum", "unknown", "a wrong secret", "expired", "revoked", "wrong scope",
            "other owner", "right")  # fmt: skip
 
@@ -93,7 +93,7 @@ def callers(guarded: Guarded) -> dict[str, str | None]:
     guarded.make("narrow", models=["churn"])
     guarded.make("alices narrow", models=["churn"], owner="alice")
     guarded.make("two jobs", waiting_jobs=2, owner="patient")
-    for scope in {*NEEDS.values()}:
+    for scope in {*ROUTE_SCOPES.values()}:
         others = tuple(other for other in ("predict", "jobs", "keys:admin", "metrics") if other != scope)
         guarded.make(f"not {scope}", others, owner="alice")
     guarded.until_known(
@@ -103,7 +103,7 @@ def callers(guarded: Guarded) -> dict[str, str | None]:
         "right",
         "other owner",
         "revoked",
-        *(f"not {scope}" for scope in NEEDS.values()),
+        *(f"not {scope}" for scope in ROUTE_SCOPES.values()),
     )
     assert guarded.call("DELETE", f"/keys/{guarded.texts['revoked'][4:12]}", "admin").status_code == 200
     eventually(lambda: guarded.call("GET", "/jobs", "expired").status_code == 401)
@@ -135,25 +135,25 @@ def table(guarded: Guarded, callers: dict[str, str | None]) -> Iterator[Table]:
 def test_the_table_names_every_route_and_nothing_else() -> None:
     found = {
         (method, route.path)
-        for room in application.ROOMS
+        for room in application.ROUTERS
         for route in room.router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()
     } | {("POST", path) for path in LANE}
-    assert found == set(NEEDS) | {("GET", path) for path in OPEN}
+    assert found == set(ROUTE_SCOPES) | {("GET", path) for path in PUBLIC_ROUTES}
     beside = [route for route in application.routes(Settings()).routes if hasattr(route, "endpoint")]
-    assert beside == [], "a route that is not in one of ROOMS would pass by the gate"
+    assert beside == [], "a route that is not in one of ROUTERS would pass by the gate"
 
 
-@pytest.mark.parametrize("route", NEEDS, ids=" ".join)
+@pytest.mark.parametrize("route", ROUTE_SCOPES, ids=" ".join)
 def test_each_kind_of_caller_is_answered_as_it_should_be(
     table: Table, callers: dict[str, str | None], route: tuple[str, str]
 ) -> None:
     method, template = route
     for caller in CALLERS:
         if caller == "wrong scope":
-            answer = table.call(method, template, f"not {NEEDS[route]}")
-            expected = 403 if NEEDS[route] else RIGHT.get(route, 200)
+            answer = table.call(method, template, f"not {ROUTE_SCOPES[route]}")
+            expected = 403 if ROUTE_SCOPES[route] else RIGHT.get(route, 200)
         else:
             answer = table.call(method, template, callers[caller])
             expected = {"other owner": OTHERS[route], "right": RIGHT.get(route, 200)}.get(caller, 401)
@@ -168,7 +168,7 @@ def test_each_kind_of_caller_is_answered_as_it_should_be(
             assert ("www-authenticate" in answer.headers) == (expected == 401)
 
 
-@pytest.mark.parametrize("route", [route for route in NEEDS if "{job_id}" in route[1]], ids=" ".join)
+@pytest.mark.parametrize("route", [route for route in ROUTE_SCOPES if "{job_id}" in route[1]], ids=" ".join)
 def test_the_job_of_another_is_answered_like_one_that_does_not_exist(table: Table, route: tuple[str, str]) -> None:
     def seen(job: str) -> tuple[int, dict[str, str], bytes]:
         path = route[1].replace("{job_id}", job)
@@ -254,18 +254,21 @@ def test_a_key_with_an_allow_list_uses_no_other_model_whether_or_not_it_exists(
 
 
 # Where a key for "churn" alone meets "iris": by name in the path, by a job or a key of it, or in what a list tells.
-BY_NAME = [route for route in NEEDS if "{name}" in route[1] and not route[1].startswith("/docs")]
-OF_JOBS = [route for route in NEEDS if "{job_id}" in route[1]]
-OF_KEYS = [route for route in NEEDS if "{key_id}" in route[1]]
-DEFAULT = [route for route in NEEDS if route[1] in {"/predict/", "/predict/async"}]
-LISTS = [("GET", path) for path in ("/models", "/jobs", "/keys", "/audit", "/metrics", "/openapi.json", *sorted(OPEN))]
+BY_NAME = [route for route in ROUTE_SCOPES if "{name}" in route[1] and not route[1].startswith("/docs")]
+OF_JOBS = [route for route in ROUTE_SCOPES if "{job_id}" in route[1]]
+OF_KEYS = [route for route in ROUTE_SCOPES if "{key_id}" in route[1]]
+DEFAULT = [route for route in ROUTE_SCOPES if route[1] in {"/predict/", "/predict/async"}]
+LISTS = [
+    ("GET", path)
+    for path in ("/models", "/jobs", "/keys", "/audit", "/metrics", "/openapi.json", *sorted(PUBLIC_ROUTES))
+]
 WITHOUT_MODELS = {("GET", "/docs"), ("GET", "/docs/start.js"), ("GET", "/docs/{name}"), ("POST", "/uploads"),
                   ("POST", "/keys")}  # fmt: skip
 
 
 def test_every_route_says_how_it_treats_a_key_for_some_models_alone() -> None:
     said = [*BY_NAME, *OF_JOBS, *OF_KEYS, *DEFAULT, *LISTS, *WITHOUT_MODELS]
-    assert set(said) == set(NEEDS) | {("GET", path) for path in OPEN}
+    assert set(said) == set(ROUTE_SCOPES) | {("GET", path) for path in PUBLIC_ROUTES}
     assert len(said) == len(set(said))
 
 
@@ -299,7 +302,7 @@ def test_a_key_that_is_bound_in_everything_makes_none_that_is_not(guarded: Guard
     bound: dict[str, Any] = {
         "models": ["churn"],
         "expires_in": 3600,
-        "rows_a_second": 100,
+        "rows_per_second": 100,
         "burst_rows": 100,
         "waiting_jobs": 5,
     }
@@ -333,14 +336,14 @@ def test_a_route_that_does_not_say_what_it_needs_is_refused_to_everybody(
 ) -> None:
     router = APIRouter()
     router.get("/forgotten")(_nobodys)
-    monkeypatch.setattr(application, "ROOMS", (*application.ROOMS, SimpleNamespace(router=router)))
+    monkeypatch.setattr(application, "ROUTERS", (*application.ROUTERS, SimpleNamespace(router=router)))
 
     async def ask() -> httpx.Response:
         app = application.routes(settings)
         limiter = Limiter(settings, async_client)
-        lane = PredictionLane(app, settings)
-        lane.services = app.state.services = cast("Any", SimpleNamespace(gate=Gate(None, limiter)))
-        transport = httpx.ASGITransport(Envelope(lane, Hosts(settings)))
+        endpoint = PredictionEndpoint(app, settings)
+        endpoint.services = app.state.services = cast("Any", SimpleNamespace(authorizer=Authorizer(None, limiter)))
+        transport = httpx.ASGITransport(Middleware(endpoint, Hosts(settings)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             answer = await client.get("/forgotten")
         await limiter.close()

@@ -40,7 +40,7 @@ from harness import SAMPLE, START_SECONDS, Iris, Part, Platform, eventually, pub
 from tcp_proxy import TcpProxy
 
 # Every interval shorter than in earnest, in proportion.
-SCALED = {"lease_seconds": 1.0, "beat_seconds": 0.2, "sweep_seconds": 0.2, "ring_again_seconds": 1.0,
+SCALED = {"lease_seconds": 1.0, "beat_seconds": 0.2, "sweep_seconds": 0.2, "renotify_seconds": 1.0,
           "hard_limit_seconds": 4.0}  # fmt: skip
 TROUBLED_LIMIT = 1.5
 SETTLE_SECONDS = 30.0
@@ -166,7 +166,7 @@ class Rig(Platform):
     def workers(self) -> list[dict[str, Any]]:
         """The worker children that the database knows of and that live."""
         rows = self.query(
-            "SELECT name, pid FROM workers WHERE beat_at > now() - interval '1 second' ORDER BY started_at"
+            "SELECT name, pid FROM workers WHERE heartbeat_at > now() - interval '1 second' ORDER BY started_at"
         )
         return [row for row in rows if psutil.pid_exists(row["pid"])]
 
@@ -267,7 +267,7 @@ class Rig(Platform):
 
     def assert_honest(self, seconds: float = SETTLE_SECONDS) -> None:
         """Nothing waits, every invariant holds, and no job ever ended twice or changed after its end."""
-        waiting = "SELECT id, state, attempt, alone FROM jobs WHERE state IN ('queued', 'running')"
+        waiting = "SELECT id, state, attempt, isolated FROM jobs WHERE state IN ('queued', 'running')"
         eventually(lambda: not self.query(waiting), seconds, "every job ends")
         with postgres.connect(self.settings, "test") as connection:
             found = broken(connection, self.settings.jobs)
@@ -279,7 +279,7 @@ class Rig(Platform):
     def redis(self) -> "redis.Redis":
         return redis.Redis.from_url(self.valkey.url, socket_timeout=2)
 
-    def bells(self) -> int:
+    def notifications(self) -> int:
         with self.redis() as client:
             return int(client.llen(f"{KEY_PREFIX}{QUEUE}"))
 

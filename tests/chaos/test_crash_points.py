@@ -45,13 +45,13 @@ def test_an_api_killed_while_accepting_keeps_its_word_and_a_repeated_key_makes_o
 @pytest.mark.parametrize(
     ("point", "action", "attempts"),
     [
-        pytest.param("worker.bell", "kill", 1, marks=chaos),
+        pytest.param("worker.notified", "kill", 1, marks=chaos),
         pytest.param("worker.claimed", "kill", 2, marks=chaos),
         pytest.param("worker.computing", "kill", 2, marks=chaos),
         pytest.param("worker.computing", "segv", 2, marks=chaos),
         ("worker.computed", "kill", 2),
         pytest.param("worker.finished", "kill", 1, marks=chaos),
-        pytest.param("worker.bell", "raise", 1, marks=chaos),
+        pytest.param("worker.notified", "raise", 1, marks=chaos),
     ],
 )
 def test_a_worker_child_that_dies_anywhere_costs_no_job(
@@ -104,17 +104,17 @@ def test_a_sweeper_killed_between_marking_and_ringing_only_delays_a_job(rig: Rig
     worker.kill()
     sweeper.signal_all(signal.SIGSTOP)
     job_id = rig.promised()
-    eventually(rig.bells, 5, "its bell has rung")
+    eventually(rig.notifications, 5, "its bell has rung")
     with rig.redis() as client:
         client.flushall()
-    overdue = "SELECT 1 FROM jobs WHERE id = %(id)s AND rung_at < now() - interval '1.1 seconds'"
+    overdue = "SELECT 1 FROM jobs WHERE id = %(id)s AND notified_at < now() - interval '1.1 seconds'"
     eventually(lambda: rig.query(overdue, id=job_id), 5, "its bell is overdue")
-    marked = rig.row(job_id)["rung_at"]
+    marked = rig.row(job_id)["notified_at"]
     rig.arm("sweeper.committed", "kill")
     sweeper.signal_all(signal.SIGCONT)
     assert sweeper.process.wait(10) == -signal.SIGKILL
-    assert rig.row(job_id)["rung_at"] > marked
-    assert rig.bells() == 0
+    assert rig.row(job_id)["notified_at"] > marked
+    assert rig.notifications() == 0
     sweeper.start()
     worker.start()
     rig.succeeded(job_id)

@@ -148,7 +148,7 @@ def _wait_for_all(rig: Rig, seen: Seen, until: tuple[Clients, int] | None) -> No
     if until is not None:
         clients, let = until
         eventually(lambda: clients.counts.accepted >= let, ROUND_SECONDS, "every client has its 202")
-    waiting = "SELECT id, state, attempt, alone, run_after FROM jobs WHERE state IN ('queued', 'running')"
+    waiting = "SELECT id, state, attempt, isolated, run_after FROM jobs WHERE state IN ('queued', 'running')"
     model = " AND model = 'iris'" if until is not None else ""
     left: list[dict[str, Any]] = []
 
@@ -215,7 +215,7 @@ def _report(clients: Clients, seen: Seen, took: float) -> None:
     story = (
         f"{counts.accepted} jobs, {sum(seen.faults.values())} faults of {len(seen.faults)} kinds in {took:.0f} s,"
         f" seed {SEED}. Intervals are scaled down: a lease of {SCALED['lease_seconds']} s, a bell rung again after"
-        f" {SCALED['ring_again_seconds']} s. Four clients repeated each request with its Idempotency-Key until it got"
+        f" {SCALED['renotify_seconds']} s. Four clients repeated each request with its Idempotency-Key until it got"
         f" a 202: {counts.broken} broken connections and {counts.refused} refusals on the way."
         f" The model was published anew twice during the run; {len(seen.poison)} poison rows ran beside."
         f" {seen.late} late or repeated writes of results were refused."

@@ -67,11 +67,11 @@ def test_after_valkey_is_wiped_everything_moves_within_fifteen_seconds(default_r
         rig.ready()
         rig.parts["worker"].kill()
         ids = [rig.promised() for _ in range(JOBS)]
-        eventually(rig.bells, 5, "bells wait in Valkey")
+        eventually(rig.notifications, 5, "bells wait in Valkey")
         rig.parts["worker"].start()
         begun = time.monotonic()
         rig.wipe_valkey()
-        assert rig.bells() == 0
+        assert rig.notifications() == 0
         rig.succeeded(*ids)
         times.append(time.monotonic() - begun)
         print(f"wiped: {times[-1]:.1f} s", flush=True)

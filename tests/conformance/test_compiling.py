@@ -99,8 +99,8 @@ def test_logistic_regression_compiles_in_double() -> None:
     assert isinstance(found, Compiled)
     assert found.inputs == "one tensor of float64"
     assert found.largest_difference < 1e-12
-    assert found.compiled_seconds_a_row < found.native_seconds_a_row
-    assert found.points_checked > 1000
+    assert found.compiled_seconds_per_row < found.native_seconds_per_row
+    assert found.rows_checked > 1000
 
 
 def test_the_platforms_own_iris_compiles() -> None:

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from prometheus_client.metrics import MetricWrapperBase
 
 from ai_platform import settings, telemetry
-from ai_platform.api.app import ROOMS
+from ai_platform.api.app import ROUTERS
 from ai_platform.api.http.problems import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -64,7 +64,7 @@ def test_every_error_is_documented_with_its_status() -> None:
 
 def test_every_route_is_documented() -> None:
     headings = [line for line in _page("routes.md").splitlines() if line.startswith("## ")]
-    routes = [route for room in ROOMS for route in room.router.routes if isinstance(route, APIRoute)]
+    routes = [route for room in ROUTERS for route in room.router.routes if isinstance(route, APIRoute)]
     wanted = [
         f"## {method} {route.path}" for route in routes for method in route.methods or () if route.include_in_schema
     ]

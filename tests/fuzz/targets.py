@@ -14,7 +14,7 @@ import msgspec
 from uvicorn.server import ServerState
 
 from ai_platform.access import key_text
-from ai_platform.access.key_spec import terms_of
+from ai_platform.access.key_spec import key_spec_of
 from ai_platform.errors import ArtifactRefused, InvalidInput, InvalidJson, InvalidSettings
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.strict_json import loads
@@ -82,9 +82,9 @@ def key_terms(data: bytes) -> None:
     with contextlib.suppress(InvalidSettings):
         key_text.id_of(data.decode("latin-1"))
     with contextlib.suppress(InvalidJson, InvalidInput):
-        terms = terms_of(loads(data))
+        terms = key_spec_of(loads(data))
         assert terms.scopes
-        assert terms.rows_a_second is None or 0.001 <= terms.rows_a_second <= 1e9
+        assert terms.rows_per_second is None or 0.001 <= terms.rows_per_second <= 1e9
 
 
 def onnx(data: bytes) -> None:
@@ -211,5 +211,5 @@ SEEDS: dict[str, list[bytes]] = {
     "pickle": [b"\x80\x04\x8c\x05posix\x8c\x06system\x93.", b"cos\nsystem\n."],
     "manifest": [b'{"model": "iris", "format": "onnx", "sha256": "00", "signature": {"inputs": [{"name": "a"}]}}'],
     "frames": [b"\x00\x00\x00\x02\x91\xa5", ipc.LENGTH.pack(8) + b"\x93\xa4drop\xa1a\x01"],
-    "keys": [b'{"owner": "a", "scopes": ["predict"], "rows_a_second": 1}', key_text.new_key_text().encode()],
+    "keys": [b'{"owner": "a", "scopes": ["predict"], "rows_per_second": 1}', key_text.new_key_text().encode()],
 }

@@ -29,7 +29,7 @@ PATIENCE = 120.0
 
 @pytest.fixture(scope="module")
 def site(module_settings: Settings, iris: Iris) -> Iterator[Platform]:
-    models = module_settings.models.model_copy(update={"load_seconds": 4.0, "prove_memory_mb": 1_536})
+    models = module_settings.models.model_copy(update={"load_seconds": 4.0, "validation_memory_mb": 1_536})
     settings = module_settings.model_copy(update={"models": models})
     for name, kind in BAD_NAMES.items():
         put(settings, iris, name, *BAD[kind]())

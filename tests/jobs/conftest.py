@@ -1,4 +1,4 @@
-"""A board on the test's own database."""
+"""A job_table on the test's own database."""
 
 from collections.abc import Iterator
 
@@ -6,10 +6,10 @@ import pytest
 
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
-from board import Board
+from job_table import JobTable
 
 
 @pytest.fixture
-def board(settings: Settings) -> Iterator[Board]:
+def job_table(settings: Settings) -> Iterator[JobTable]:
     with postgres.connect(settings, "test") as connection:
-        yield Board(connection)
+        yield JobTable(connection)

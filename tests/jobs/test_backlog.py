@@ -10,14 +10,14 @@ from ai_platform.jobs.backlog import Backlog
 from ai_platform.predictions.ids import new_id
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import async_pool
-from board import Board
+from job_table import JobTable
 
 OWNER = "anonymous"
 
 
 def counted(settings: Settings, scenario: Callable[[Backlog], Awaitable[None]]) -> None:
     """Run a scenario on a backlog that takes two jobs of an owner."""
-    bounded = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"waiting_per_owner": 2})})
+    bounded = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"max_queued_per_owner": 2})})
 
     async def run() -> None:
         async with async_pool(bounded, "test") as pool:
@@ -37,11 +37,11 @@ def test_a_job_that_is_being_committed_while_the_backlog_is_counted_is_counted(s
     counted(settings, scenario)
 
 
-def test_a_job_that_is_committed_and_not_yet_settled_is_counted_once(settings: Settings, board: Board) -> None:
+def test_a_job_that_is_committed_and_not_yet_settled_is_counted_once(settings: Settings, job_table: JobTable) -> None:
     async def scenario(backlog: Backlog) -> None:
         job_id = new_id()
         backlog.admit(OWNER, job_id)
-        board.accept(job_id=job_id)
+        job_table.accept(job_id=job_id)
         await backlog.look()
         backlog.admit(OWNER, new_id())
 

@@ -28,13 +28,13 @@ from hypothesis.stateful import (
 from ai_platform.jobs import statements
 from ai_platform.jobs.invariants import INVARIANTS
 from ai_platform.jobs.job import FINAL
-from board import Board
+from job_table import JobTable
 
 RUNS = int(os.environ.get("STATE_MACHINE_RUNS", "25"))
 STEPS = 50
 # Making a failing run shorter takes minutes; `make state-machine` does it.
 PHASES = list(hypothesis.Phase) if "STATE_MACHINE_RUNS" in os.environ else [hypothesis.Phase.generate]
-LEASE, HARD_LIMIT, RING_AGAIN, KEY_LIFETIME = 8.0, 60.0, 10.0, 24 * 3600.0
+LEASE, HARD_LIMIT, RENOTIFY, KEY_LIFETIME = 8.0, 60.0, 10.0, 24 * 3600.0
 OWNERS = ("ann", "bob")
 WORKERS = ("w0", "w1", "w2", "w3")
 TIMED = frozenset({"no_dead_lease_is_kept", "no_queued_job_is_forgotten"})
@@ -46,12 +46,12 @@ UNTIMED = " UNION ALL ".join(
     if name not in TIMED
 )
 SHIFT_JOBS = """
-UPDATE jobs SET run_after = run_after - %(by)s, rung_at = greatest(rung_at - %(by)s, to_timestamp(0)),
+UPDATE jobs SET run_after = run_after - %(by)s, notified_at = greatest(notified_at - %(by)s, to_timestamp(0)),
     expires_at = expires_at - %(by)s, lease_until = lease_until - %(by)s, started_at = started_at - %(by)s,
     created_at = created_at - %(by)s
 WHERE finished_at IS NULL
 """
-SHIFT_WORKERS = "UPDATE workers SET beat_at = beat_at - %(by)s"
+SHIFT_WORKERS = "UPDATE workers SET heartbeat_at = heartbeat_at - %(by)s"
 SHIFT_KEYS = "UPDATE idempotency_keys SET expires_at = expires_at - %(by)s"
 
 
@@ -63,10 +63,10 @@ class Expected:
     owner: str
     max_attempts: int
     run_after: float
-    rung_at: float
+    notified_at: float
     state: str = "queued"
     attempt: int = 0
-    alone: bool = False
+    isolated: bool = False
     expires_at: float | None = None
     lease_owner: str | None = None
     lease_until: float = 0.0
@@ -78,12 +78,12 @@ class Expected:
 class JobsMachine(RuleBasedStateMachine):
     """Every statement that changes a job's state, in any order, by anybody."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, job_table: JobTable) -> None:
         super().__init__()
-        self.board = board
-        self.transaction = board.connection.transaction(force_rollback=True)
+        self.job_table = job_table
+        self.transaction = job_table.connection.transaction(force_rollback=True)
         self.transaction.__enter__()
-        self.started: datetime = board.run("SELECT now() AS now")[0]["now"]
+        self.started: datetime = job_table.run("SELECT now() AS now")[0]["now"]
         self.clock = 0.0
         self.ids = itertools.count(1)
         self.jobs: list[Expected] = []
@@ -117,32 +117,32 @@ class JobsMachine(RuleBasedStateMachine):
         self._accept(owner, key, max_attempts, lifetime)
 
     def _accept(self, owner: str, key: str | None, max_attempts: int, lifetime: float | None) -> None:
-        job_id = self.board.accept(key, max_attempts=max_attempts, owner=owner, job_id=self._next_id())
+        job_id = self.job_table.accept(key, max_attempts=max_attempts, owner=owner, job_id=self._next_id())
         kept = self.keys.get((owner, key)) if key else None
-        inserted = bool(self.board.run("SELECT 1 FROM jobs WHERE id = %(id)s", id=job_id))
+        inserted = bool(self.job_table.run("SELECT 1 FROM jobs WHERE id = %(id)s", id=job_id))
         assert inserted == (kept is None or kept[1] <= self.clock)
         if not inserted:
             return
         if key is not None:
             self.keys[owner, key] = (job_id, self.clock + KEY_LIFETIME)
-        job = Expected(job_id, owner, max_attempts, run_after=self.clock, rung_at=self.clock)
+        job = Expected(job_id, owner, max_attempts, run_after=self.clock, notified_at=self.clock)
         if lifetime is not None:
             job.expires_at = self.clock + lifetime
             by = timedelta(seconds=lifetime)
-            self.board.run("UPDATE jobs SET expires_at = now() + %(by)s WHERE id = %(id)s", by=by, id=job_id)
+            self.job_table.run("UPDATE jobs SET expires_at = now() + %(by)s WHERE id = %(id)s", by=by, id=job_id)
         self.jobs.append(job)
 
     def retry(self, data: st.DataObject) -> None:
         """A new job that names an ended one; the ended one stays as it is."""
         old = data.draw(st.sampled_from([job for job in self.jobs if job.state in FINAL]))
         job_id = self._next_id()
-        self.board.run(
+        self.job_table.run(
             statements.ACCEPT, ids=[job_id], owners=[old.owner], models=["iris"], versions=[1], inputs=["{}"],
             keys=[None], hashes=[b""], hard_limits=[HARD_LIMIT], lifetimes=[None], retries_of=[old.id],
             key_lifetime=timedelta(seconds=KEY_LIFETIME), max_attempts=2,
         )  # fmt: skip
-        assert self.board.job(job_id)["retry_of"] == old.id
-        self.jobs.append(Expected(job_id, old.owner, 2, run_after=self.clock, rung_at=self.clock))
+        assert self.job_table.job(job_id)["retry_of"] == old.id
+        self.jobs.append(Expected(job_id, old.owner, 2, run_after=self.clock, notified_at=self.clock))
 
     # ------------------------------------------------------------------ workers
 
@@ -151,22 +151,22 @@ class JobsMachine(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from(WORKERS))
         named = self._some(data, 5)
         rows = self._claim(statements.CLAIM_NAMED, worker, ids=[job.id for job in named], limit=256)
-        wanted = [job for job in named if self._claimable(job) and (not job.alone or len(named) == 1)]
+        wanted = [job for job in named if self._claimable(job) and (not job.isolated or len(named) == 1)]
         self._claimed(worker, wanted, rows)
 
     def claim_oldest(self, data: st.DataObject) -> None:
         worker, limit = data.draw(st.sampled_from(WORKERS)), data.draw(st.integers(1, 4))
         rows = self._claim(statements.CLAIM_OLDEST, worker, limit=limit)
         due = sorted(filter(self._claimable, self.jobs), key=lambda job: (job.run_after, job.id))
-        lone = due[:1] if due and due[0].alone else None
-        self._claimed(worker, lone or [job for job in due if not job.alone][:limit], rows)
+        lone = due[:1] if due and due[0].isolated else None
+        self._claimed(worker, lone or [job for job in due if not job.isolated][:limit], rows)
 
     def finish(self, data: st.DataObject) -> None:
         """By whoever ever claimed: in time, late, twice."""
         state = data.draw(st.sampled_from(["succeeded", "succeeded", "failed"]))
         held = self._some_fences(data, 3)
         failed = state == "failed"
-        rows = self.board.run(
+        rows = self.job_table.run(
             statements.FINISH, ids=[job.id for job, _ in held], attempts=[attempt for _, attempt in held],
             states=[state] * len(held),
             results=[None if failed else _result(job) for job, _ in held],
@@ -180,7 +180,7 @@ class JobsMachine(RuleBasedStateMachine):
 
     def release(self, data: st.DataObject) -> None:
         held = self._some_fences(data, 3)
-        rows = self.board.run(
+        rows = self.job_table.run(
             statements.RELEASE, ids=[job.id for job, _ in held], attempts=[attempt for _, attempt in held]
         )
         released = [job for job, attempt in held if self._holds(job, attempt)]
@@ -188,10 +188,10 @@ class JobsMachine(RuleBasedStateMachine):
         for job in released:
             self._let_go(job, "model_unavailable", pause=1)
 
-    def give_back(self, data: st.DataObject) -> None:
+    def release_all(self, data: st.DataObject) -> None:
         """A worker that lost the answer to its claim lets go of all that it holds."""
         worker = data.draw(st.sampled_from(WORKERS))
-        rows = self.board.run(statements.GIVE_BACK, worker=worker)
+        rows = self.job_table.run(statements.RELEASE_ALL, worker=worker)
         held = [job for job in self.among("running") if job.lease_owner == worker]
         assert _ids(rows) == {job.id for job in held}
         for job in held:
@@ -199,37 +199,37 @@ class JobsMachine(RuleBasedStateMachine):
 
     def extend(self, data: st.DataObject) -> None:
         ((job, attempt),) = self._some_fences(data, 1)
-        rows = self.board.run(
+        rows = self.job_table.run(
             statements.EXTEND, ids=[job.id], attempts=[attempt], more=(more := data.draw(st.sampled_from([0, 30])))
         )
         assert bool(rows) == self._holds(job, attempt)
         if rows:
             job.lease_until = self.clock + HARD_LIMIT + more
 
-    def beat(self, data: st.DataObject) -> None:
+    def heartbeat(self, data: st.DataObject) -> None:
         names = data.draw(st.sets(st.sampled_from(WORKERS), min_size=1))
-        self.board.run(statements.BEAT, names=sorted(names))
+        self.job_table.run(statements.HEARTBEAT, names=sorted(names))
         self.workers |= {name: self.clock for name in names if name in self.workers}
 
     def worker_dies(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.workers)))
-        self.board.bury(name)
+        self.job_table.delete_workers(name)
         del self.workers[name]
 
     # ------------------------------------------------------------------ the sweeper
 
-    def take_back(self, data: st.DataObject) -> None:
+    def rescue(self, data: st.DataObject) -> None:
         judge_silence = data.draw(st.booleans())
-        rows = self.board.take_back(lease=LEASE, judge_silence=judge_silence)
+        rows = self.job_table.rescue(lease=LEASE, judge_silence=judge_silence)
         dead = [job for job in self.jobs if self._dead(job, judge_silence=judge_silence)]
         assert _ids(rows) == {job.id for job in dead}
         for job in dead:
             overran = job.lease_until <= self.clock
             beat = self.workers.get(job.lease_owner or "")
-            if overran and job.alone and beat is not None and beat >= self.clock - LEASE:
+            if overran and job.isolated and beat is not None and beat >= self.clock - LEASE:
                 self._end(job, "failed", "timeout")
                 continue
-            job.alone = True
+            job.isolated = True
             code = "timeout" if overran else "worker_lost"
             self._let_go(job, code, pause=0 if job.attempt == 1 else min(2.0 ** (job.attempt - 2), 30))
         if judge_silence:
@@ -241,29 +241,29 @@ class JobsMachine(RuleBasedStateMachine):
             for job in self.jobs
             if job.state == "queued" and job.expires_at is not None and job.expires_at <= self.clock
         ]
-        assert _ids(self.board.run(statements.EXPIRE)) == {job.id for job in overdue}
+        assert _ids(self.job_table.run(statements.EXPIRE)) == {job.id for job in overdue}
         for job in overdue:
             self._end(job, "expired")
 
-    def ring_again(self, _data: st.DataObject) -> None:
-        for alone in (False, True):
+    def renotify(self, _data: st.DataObject) -> None:
+        for isolated in (False, True):
             due = [
                 job
                 for job in self.among("queued")
-                if job.run_after <= self.clock and job.rung_at <= self.clock - RING_AGAIN and job.alone == alone
+                if job.run_after <= self.clock and job.notified_at <= self.clock - RENOTIFY and job.isolated == isolated
             ]
-            again = timedelta(seconds=RING_AGAIN)
-            rows = self.board.run(statements.RING_AGAIN, ring_again=again, limit=1000, alone=alone)
+            again = timedelta(seconds=RENOTIFY)
+            rows = self.job_table.run(statements.RENOTIFY, renotify=again, limit=1000, isolated=isolated)
             assert _ids(rows) == {job.id for job in due}
             for job in due:
-                job.rung_at = self.clock
+                job.notified_at = self.clock
         self._assert_none("no_queued_job_is_forgotten")
 
     def time_passes(self, data: st.DataObject) -> None:
         seconds = data.draw(st.sampled_from([0.5, 1.0, 1.0, 3.0, 9.0, 9.0, 31.0, 61.0, 90_000.0]))
         by = timedelta(seconds=seconds)
         for shift in (SHIFT_JOBS, SHIFT_WORKERS, SHIFT_KEYS):
-            self.board.run(shift, by=by)
+            self.job_table.run(shift, by=by)
         self.clock += seconds
         self.started -= by
 
@@ -272,7 +272,7 @@ class JobsMachine(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         by = data.draw(st.sampled_from(OWNERS))
         (job,) = self._some(data, 1)
-        rows = self.board.run(statements.CANCEL, id=job.id, owner=by)
+        rows = self.job_table.run(statements.CANCEL, id=job.id, owner=by)
         assert bool(rows) == (job.owner == by and job.state not in FINAL)
         if rows:
             self._end(job, "cancelled")
@@ -281,16 +281,16 @@ class JobsMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_invariant_holds(self) -> None:
-        assert self.board.run(UNTIMED, **_bounds()) == []
+        assert self.job_table.run(UNTIMED, **_bounds()) == []
 
     @invariant()
     def every_row_is_what_the_model_says(self) -> None:
-        rows = {row["id"]: row for row in self.board.run("SELECT * FROM jobs")}
+        rows = {row["id"]: row for row in self.job_table.run("SELECT * FROM jobs")}
         assert rows.keys() == {job.id for job in self.jobs}
         for job in self.jobs:
             row = rows[job.id]
-            seen = (row["state"], row["attempt"], row["lease_owner"], row["error_code"], row["alone"])
-            assert seen == (job.state, job.attempt, job.lease_owner, job.error_code, job.alone)
+            seen = (row["state"], row["attempt"], row["lease_owner"], row["error_code"], row["isolated"])
+            assert seen == (job.state, job.attempt, job.lease_owner, job.error_code, job.isolated)
             if job.state not in FINAL:
                 assert self._of(row["run_after"]) == pytest.approx(job.run_after, abs=1e-3)
             elif job.final_row is None:
@@ -304,7 +304,7 @@ class JobsMachine(RuleBasedStateMachine):
         return [job for job in self.jobs if job.state == state]
 
     def _claim(self, statement: str, worker: str, **choice: Any) -> list[dict[str, Any]]:
-        return self.board.run(
+        return self.job_table.run(
             statement, worker=worker, host="h", pid=1, process_started=0.0, **choice,
         )  # fmt: skip
 
@@ -315,7 +315,7 @@ class JobsMachine(RuleBasedStateMachine):
             job.attempt += 1
             job.state, job.lease_owner, job.lease_until = "running", worker, self.clock + HARD_LIMIT
             job.fences.append(job.attempt)
-            job.alone = job.alone or len(wanted) == 1
+            job.isolated = job.isolated or len(wanted) == 1
 
     def _claimable(self, job: Expected) -> bool:
         return (
@@ -341,7 +341,7 @@ class JobsMachine(RuleBasedStateMachine):
         if job.attempt >= job.max_attempts:
             self._end(job, "failed", code)
             return
-        job.state, job.lease_owner, job.rung_at = "queued", None, float("-inf")
+        job.state, job.lease_owner, job.notified_at = "queued", None, float("-inf")
         if pause is not None:
             job.run_after = self.clock + pause
 
@@ -365,7 +365,7 @@ class JobsMachine(RuleBasedStateMachine):
         return [fences[place] for place in sorted(places)]
 
     def _assert_none(self, name: str) -> None:
-        assert self.board.run(INVARIANTS[name][1], **_bounds()) == []
+        assert self.job_table.run(INVARIANTS[name][1], **_bounds()) == []
 
 
 # What may happen: how often, and what it needs to be worth a step.
@@ -375,21 +375,21 @@ ACTIONS: dict[str, tuple[int, Callable[[JobsMachine], object]]] = {
     "claim_oldest": (2, lambda machine: machine.among("queued")),
     "finish": (3, lambda machine: machine.fences()),
     "release": (1, lambda machine: machine.fences()),
-    "give_back": (1, lambda machine: machine.among("running")),
+    "release_all": (1, lambda machine: machine.among("running")),
     "retry": (1, lambda machine: any(job.state in FINAL for job in machine.jobs)),
     "extend": (1, lambda machine: machine.fences()),
-    "beat": (1, lambda machine: machine.workers),
+    "heartbeat": (1, lambda machine: machine.workers),
     "worker_dies": (2, lambda machine: machine.workers),
-    "take_back": (3, lambda machine: machine.among("running")),
+    "rescue": (3, lambda machine: machine.among("running")),
     "expire": (1, lambda machine: any(job.expires_at for job in machine.among("queued"))),
-    "ring_again": (1, lambda machine: machine.among("queued")),
+    "renotify": (1, lambda machine: machine.among("queued")),
     "time_passes": (3, lambda _: True),
     "cancel": (1, lambda machine: machine.jobs),
 }
 
 
 def _bounds() -> dict[str, timedelta]:
-    return {"lease": timedelta(seconds=LEASE), "ring_again": timedelta(seconds=RING_AGAIN)}
+    return {"lease": timedelta(seconds=LEASE), "renotify": timedelta(seconds=RENOTIFY)}
 
 
 def _ids(rows: list[dict[str, Any]]) -> set[uuid.UUID]:
@@ -401,12 +401,12 @@ def _result(job: Expected) -> str:
 
 
 @pytest.mark.guarantee("G2")
-def test_no_order_of_statements_breaks_the_state_machine(board: Board) -> None:
+def test_no_order_of_statements_breaks_the_state_machine(job_table: JobTable) -> None:
     """G2. Accept, claim, finish in time and late, give back, beat, die, sweep, cancel, expire, retry."""
 
     class OnThisBoard(JobsMachine):
         def __init__(self) -> None:
-            super().__init__(board)
+            super().__init__(job_table)
 
     run_state_machine_as_test(
         OnThisBoard,

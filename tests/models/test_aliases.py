@@ -171,7 +171,7 @@ def test_bytes_stay_while_somebody_stores_some(three: BoundedConnection, setting
 
 
 def test_a_version_is_immutable(three: BoundedConnection) -> None:
-    for change in ("format = 'onnx'", "compiled_sha256 = NULL, proof = '{}', created_by = 'you'"):
+    for change in ("format = 'onnx'", "compiled_sha256 = NULL, validation = '{}', created_by = 'you'"):
         with pytest.raises(psycopg.errors.RaiseException, match="immutable"):
             three.execute(f"UPDATE model_versions SET {change} WHERE version = 1")
 

@@ -38,14 +38,14 @@ from skops.io import dumps as skops_dumps
 import ai_platform
 from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.loading.error_text import sentence
+from ai_platform.models.loading.error_text import error_text
 from ai_platform.models.loading.golden import record
-from ai_platform.models.loading.trust import demand
+from ai_platform.models.loading.trust import require_trusted
 from ai_platform.models.registry.manifest import Draft, Manifest
 from ai_platform.models.validation.own_rows import require_admitted
-from ai_platform.models.validation.sample_rows import arranged, invented, with_examples
+from ai_platform.models.validation.sample_rows import in_signature_order, synthetic_row, with_examples
 from ai_platform.models.validation.trials import Trial
-from ai_platform.models.validation.validate import Proof, prove
+from ai_platform.models.validation.validate import Validated, validate
 from ai_platform.runtimes.base.runtime import Hints
 from ai_platform.runtimes.boosters.ranges import MISSING_EXTRA
 from ai_platform.runtimes.catalogue import FORMATS, format_of
@@ -92,7 +92,7 @@ def publish(given: Try) -> None:
         ArtifactRefused, ValueError: it is refused.
     """
     runtime, content = FORMATS[given.format], given.content if isinstance(given.content, bytes) else given.content()
-    demand(
+    require_trusted(
         given.format,
         runtime.untrusted_types(io.BytesIO(content)),
         signed=given.signed,
@@ -102,7 +102,7 @@ def publish(given: Try) -> None:
     draft = Draft(model="m", format=given.format, classes=given.classes, inputs=inputs, rows=rows)
     signature = runtime.read_signature(io.BytesIO(content), Hints(inputs, given.classes))
     loaded = runtime.load(io.BytesIO(content), signature)
-    tried = arranged(inputs or signature.inputs, rows, signature) or [invented(signature)]
+    tried = in_signature_order(inputs or signature.inputs, rows, signature) or [synthetic_row(signature)]
     trial = Trial(loaded, given.format, signature, sampled=bool(rows))
     trial.run(tried)
     manifest = Manifest(
@@ -118,7 +118,7 @@ def refusal_of(given: Try) -> str:
     except ArtifactRefused as error:
         return error.detail
     except Exception as error:  # noqa: BLE001  # as the child words it
-        return sentence(error)
+        return error_text(error)
     return ""
 
 
@@ -313,7 +313,8 @@ ADVICE = re.compile(
 # These say why a published model is served as it is, or are tried elsewhere: with a child that has too little time or
 # memory (below), without a library, or at the command line.
 ELSEWHERE = {
-    "AI_PLATFORM_MODELS__COMPILE_MAX_MB", "AI_PLATFORM_MODELS__PROVE_SECONDS", "AI_PLATFORM_MODELS__PROVE_MEMORY_MB",
+    "AI_PLATFORM_MODELS__COMPILE_MAX_MB", "AI_PLATFORM_MODELS__VALIDATION_SECONDS",
+    "AI_PLATFORM_MODELS__VALIDATION_MEMORY_MB",
     "AI_PLATFORM_MODELS__NON_FINITE", "pip install 'ai-platform[boosters]'", "name the format with --format",
     "export the graph with the locale", "set with --timeout when it was published", "--with-aliases",
 }  # fmt: skip
@@ -355,9 +356,9 @@ def test_the_extra_that_a_refusal_names_brings_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("source", "words", "setting", "raised"),
     [
-        ("import time; time.sleep(1)", "AI_PLATFORM_MODELS__PROVE_SECONDS", {"prove_seconds": 0.9}, {}),
-        ("held = bytes(900_000_000)", "AI_PLATFORM_MODELS__PROVE_MEMORY_MB", {"prove_memory_mb": 600},
-         {"prove_memory_mb": 2_000}),
+        ("import time; time.sleep(1)", "AI_PLATFORM_MODELS__VALIDATION_SECONDS", {"validation_seconds": 0.9}, {}),
+        ("held = bytes(900_000_000)", "AI_PLATFORM_MODELS__VALIDATION_MEMORY_MB", {"validation_memory_mb": 600},
+         {"validation_memory_mb": 2_000}),
         ("pass", "AI_PLATFORM_MODELS__NON_FINITE", {"non_finite": "error"}, {"non_finite": "null"}),
     ],
 )  # fmt: skip
@@ -371,13 +372,14 @@ def test_the_setting_that_a_refusal_names_lets_the_model_in(
     settings = configuration.load(data_dir=tmp_path)
     draft = Draft(model="m", format="python")
 
-    def proof(**changed: Any) -> Proof:
-        models = settings.models.model_copy(update={"prove_seconds": 60.0, **changed})
-        return prove(artifact, draft, settings.model_copy(update={"models": models}), vouched=True, workdir=tmp_path)
+    def outcome(**changed: Any) -> Validated:
+        models = settings.models.model_copy(update={"validation_seconds": 60.0, **changed})
+        with_limits = settings.model_copy(update={"models": models})
+        return validate(artifact, draft, with_limits, is_signed=True, workdir=tmp_path)
 
     with pytest.raises(ArtifactRefused, match=words):
-        proof(**setting)
-    assert proof(**raised).report.non_finite_rows == 32
+        outcome(**setting)
+    assert outcome(**raised).report.non_finite_rows == 32
 
 
 def test_every_sentence_that_advises_something_has_a_case() -> None:

@@ -57,7 +57,7 @@ def version_of(iris: Iris, content: bytes, *, signed: bool) -> Version:
         manifest_signature=iris.files.signature.read_bytes() if signed else b"",
         compiled_sha256=None,
         compiled_size=None,
-        proof={},
+        validation={},
         created_at=datetime.now(UTC),
         created_by="test",
     )

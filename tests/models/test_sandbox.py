@@ -13,11 +13,11 @@ import pytest
 CHILD = """
 import ctypes, json, os, resource, signal, socket, subprocess, sys, threading
 from pathlib import Path
-from ai_platform.models.sandbox.limits import Limits, confine
+from ai_platform.models.sandbox.limits import Limits, enter_sandbox
 
 secrets, own, elsewhere = sys.argv[1:]
 limits = Limits(memory_bytes=1 << 30, cpu_seconds=20, file_bytes=1 << 16)
-answers = {"holds": confine(limits, Path(own), os.getppid())}
+answers = {"holds": enter_sandbox(limits, Path(own), os.getppid())}
 X86 = os.uname().machine == "x86_64"
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -123,8 +123,8 @@ def test_a_child_dies_with_the_process_that_asked(tmp_path: Path) -> None:
     """The middle process starts a confined sleeper and is killed; the pipe that only the sleeper holds closes."""
     sleeper = (
         "import os, sys, time; from pathlib import Path;"
-        "from ai_platform.models.sandbox.limits import Limits, confine;"
-        "confine(Limits(memory_bytes=1 << 30, cpu_seconds=5, file_bytes=1), Path(sys.argv[1]), os.getppid());"
+        "from ai_platform.models.sandbox.limits import Limits, enter_sandbox;"
+        "enter_sandbox(Limits(memory_bytes=1 << 30, cpu_seconds=5, file_bytes=1), Path(sys.argv[1]), os.getppid());"
         "os.write(1, b'ready'); time.sleep(60)"
     )
     middle = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeper!r}, sys.argv[1]])"

@@ -23,10 +23,10 @@ from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
 from ai_platform.models.loading.loader import Loader, ServedModel
 from ai_platform.models.loading.signing import signer
-from ai_platform.models.loading.trust import demand
+from ai_platform.models.loading.trust import require_trusted
 from ai_platform.models.registry.manifest import Draft, decode, encode
 from ai_platform.models.registry.versions import Version
-from ai_platform.models.validation.validate import Proof, Signed, prove
+from ai_platform.models.validation.validate import Signed, Validated, validate
 from ai_platform.runtimes.base.signature import Feature
 from harness import Iris
 
@@ -49,7 +49,7 @@ MISBEHAVIOUR = {
     "ends the process": "import os\nos._exit(0)",
     "raises": "raise RuntimeError('its own words')",
 }
-Outcome = Proof | str
+Outcome = Validated | str
 
 
 class _Executed:
@@ -66,10 +66,10 @@ class Bench:
     """Proves artifacts side by side."""
 
     def __init__(self, folder: Path, iris: Iris, port: int) -> None:
-        models = {"trusted_keys_dir": iris.keys, "prove_seconds": SECONDS, "prove_memory_mb": 700}
+        models = {"trusted_keys_dir": iris.keys, "validation_seconds": SECONDS, "validation_memory_mb": 700}
         settings = configuration.load(data_dir=folder)
         self.settings = settings.model_copy(update={"models": settings.models.model_copy(update=models)})
-        hasty = self.settings.models.model_copy(update={"prove_seconds": HANG_SECONDS})
+        hasty = self.settings.models.model_copy(update={"validation_seconds": HANG_SECONDS})
         self.hasty = self.settings.model_copy(update={"models": hasty})
         self.iris, self.folder, self.trap, self.port = iris, folder, folder / "trap", port
         self.threads = ThreadPoolExecutor(3)
@@ -81,20 +81,22 @@ class Bench:
         path.write_bytes(content)
         return path
 
-    def prove(self, path: Path, described: Signed | Draft, *, vouched: bool = False) -> Outcome:
+    def validate(self, path: Path, described: Signed | Draft, *, is_signed: bool = False) -> Outcome:
         settings = self.hasty if path.parent.name == "hangs" else self.settings
         try:
-            return prove(path, described, settings, vouched=vouched, workdir=path.parent)
+            return validate(path, described, settings, is_signed=is_signed, workdir=path.parent)
         except ArtifactRefused as error:
             return error.detail
 
-    def later(self, name: str, content: bytes, described: Signed | Draft, *, vouched: bool = False) -> Future[Outcome]:
-        return self.threads.submit(self.prove, self.file(name, content), described, vouched=vouched)
+    def later(
+        self, name: str, content: bytes, described: Signed | Draft, *, is_signed: bool = False
+    ) -> Future[Outcome]:
+        return self.threads.submit(self.validate, self.file(name, content), described, is_signed=is_signed)
 
-    def form_of(self, proof: Proof) -> bytes:
+    def form_of(self, proof: Validated) -> bytes:
         return (proof.compiled or self.iris.files.artifact).read_bytes()
 
-    def served_by(self, proof: Proof, content: bytes) -> ServedModel:
+    def served_by(self, proof: Validated, content: bytes) -> ServedModel:
         """Load the signed iris from a store that has nothing but these bytes, for the form that was proven."""
         form = self.form_of(proof)
         wanted = hashlib.sha256(form).digest()
@@ -107,7 +109,7 @@ class Bench:
             manifest_signature=self.signed.signature,
             compiled_sha256=wanted if proof.compiled else None,
             compiled_size=len(form) if proof.compiled else None,
-            proof=msgspec.to_builtins(proof.report),
+            validation=msgspec.to_builtins(proof.report),
             created_at=datetime.now(UTC),
             created_by="test",
         )
@@ -120,11 +122,11 @@ class Bench:
         return Loader(self.settings.model_copy(update={"models": empty}), fetch).load(version)
 
     def proven_already(self) -> Outcome:
-        return self.iris.proof
+        return self.iris.validated
 
     def misbehaving(self, name: str) -> Future[Outcome]:
         source = MISBEHAVIOUR[name].format(trap=self.trap, port=self.port)
-        return self.later(name, _loaded_as(source), Draft(model="m", format="python", inputs=INPUTS), vouched=True)
+        return self.later(name, _loaded_as(source), Draft(model="m", format="python", inputs=INPUTS), is_signed=True)
 
 
 @pytest.fixture(scope="module")
@@ -156,20 +158,20 @@ def outcomes(bench: Bench) -> Callable[[str], Outcome]:
     )
     running = {
         "signed": bench.threads.submit(bench.proven_already),
-        "draft": bench.later("draft", pickle.dumps(estimator), draft, vouched=True),
+        "draft": bench.later("draft", pickle.dumps(estimator), draft, is_signed=True),
         **{name: bench.misbehaving(name) for name in MISBEHAVIOUR},
         "unsigned": bench.later("unsigned", pickle.dumps(_Executed(f"open({str(bench.trap)!r}, 'w')")), draft),
         "unsigned manifest": bench.later(
-            "unsigned manifest", artifact, Signed(bench.signed.manifest, b""), vouched=True
+            "unsigned manifest", artifact, Signed(bench.signed.manifest, b""), is_signed=True
         ),
         "flipped": bench.later("flipped", bytes([artifact[0] ^ 1]) + artifact[1:], bench.signed),
         "cut short": bench.later("cut short", artifact[:-1], bench.signed),
         "golden": bench.later("golden", artifact, _resigned(bench)),
-        "another version": bench.later("another version", _of_another_version(estimator), draft, vouched=True),
-        "nonsense": bench.later("nonsense", b"nothing that anybody wrote", draft, vouched=True),
-        "unknown format": bench.later("unknown format", b"x", Draft(model="m", format="shell"), vouched=True),
-        "bad name": bench.later("bad name", b"x", Draft(model="../m", format="sklearn-pickle"), vouched=True),
-        "empty": bench.later("empty", b"", draft, vouched=True),
+        "another version": bench.later("another version", _of_another_version(estimator), draft, is_signed=True),
+        "nonsense": bench.later("nonsense", b"nothing that anybody wrote", draft, is_signed=True),
+        "unknown format": bench.later("unknown format", b"x", Draft(model="m", format="shell"), is_signed=True),
+        "bad name": bench.later("bad name", b"x", Draft(model="../m", format="sklearn-pickle"), is_signed=True),
+        "empty": bench.later("empty", b"", draft, is_signed=True),
         "stranger": bench.later("stranger", artifact, _by_a_stranger(bench)),
     }
     return lambda name: running[name].result(120)
@@ -177,17 +179,17 @@ def outcomes(bench: Bench) -> Callable[[str], Outcome]:
 
 def test_a_signed_model_is_proven_and_its_manifest_kept(outcomes: Callable[[str], Outcome], bench: Bench) -> None:
     proof = outcomes("signed")
-    assert isinstance(proof, Proof), proof
+    assert isinstance(proof, Validated), proof
     assert proof.manifest == decode(bench.signed.manifest)
     assert proof.sha256.hex() == proof.manifest.sha256
-    assert proof.report.confinement == ["limits", "landlock", "seccomp"]
-    assert 0 < proof.report.native_seconds_a_row < 1
+    assert proof.report.sandbox == ["limits", "landlock", "seccomp"]
+    assert 0 < proof.report.native_seconds_per_row < 1
     assert proof.report.peak_bytes > 20_000_000
 
 
 def test_a_draft_becomes_a_manifest_with_golden_rows_of_the_sample(outcomes: Callable[[str], Outcome]) -> None:
     proof = outcomes("draft")
-    assert isinstance(proof, Proof), proof
+    assert isinstance(proof, Validated), proof
     manifest = proof.manifest
     assert manifest.golden.rows == ROWS[:10]
     assert manifest.golden.predictions == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -201,7 +203,7 @@ def test_a_draft_becomes_a_manifest_with_golden_rows_of_the_sample(outcomes: Cal
 def test_the_form_that_serves_is_the_one_that_the_report_names(outcomes: Callable[[str], Outcome]) -> None:
     for name in ("signed", "draft"):
         proof = outcomes(name)
-        assert isinstance(proof, Proof)
+        assert isinstance(proof, Validated)
         assert (proof.compiled is None) == (proof.report.form == "native") == (proof.report.why_native is not None)
         assert proof.compiled is None or proof.compiled.stat().st_size > 0
 
@@ -242,7 +244,7 @@ def test_what_serves_is_the_proven_form_and_nothing_else_is_fetched(
     outcomes: Callable[[str], Outcome], bench: Bench
 ) -> None:
     proof = outcomes("signed")
-    assert isinstance(proof, Proof)
+    assert isinstance(proof, Validated)
     served = bench.served_by(proof, bench.form_of(proof))
     assert (served.form, served.bytes) == (proof.report.form, len(bench.form_of(proof)))
     assert served.loaded.predict(ROWS).predictions == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -252,7 +254,7 @@ def test_a_flipped_byte_in_the_form_that_serves_is_refused_and_no_other_form_tak
     outcomes: Callable[[str], Outcome], bench: Bench
 ) -> None:
     proof = outcomes("signed")
-    assert isinstance(proof, Proof)
+    assert isinstance(proof, Validated)
     spoiled = bytearray(bench.form_of(proof))
     spoiled[-1] ^= 1
     with pytest.raises(ArtifactRefused, match="not the ones that were published"):
@@ -272,20 +274,20 @@ def test_nothing_of_any_of_them_was_executed(
 def test_a_link_is_not_followed(bench: Bench, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(bench.iris.files.artifact)
-    assert "cannot be opened" in str(bench.prove(link, bench.signed))
+    assert "cannot be opened" in str(bench.validate(link, bench.signed))
 
 
 def test_a_skops_file_may_hold_the_types_that_the_operator_trusts_and_no_others() -> None:
     kinds = ["sklearn.tree._tree.Tree", "numpy.dtype"]
-    demand("sklearn-skops", kinds, signed=False, operator_types=kinds)
-    demand("sklearn-skops", kinds, signed=True, operator_types=[])
+    require_trusted("sklearn-skops", kinds, signed=False, operator_types=kinds)
+    require_trusted("sklearn-skops", kinds, signed=True, operator_types=[])
     with pytest.raises(ArtifactRefused, match=r"types that are not trusted here: sklearn\.tree\._tree\.Tree;"):
-        demand("sklearn-skops", kinds, signed=False, operator_types=["numpy.dtype"])
+        require_trusted("sklearn-skops", kinds, signed=False, operator_types=["numpy.dtype"])
 
 
 def test_no_list_of_types_makes_code_trusted() -> None:
     with pytest.raises(ArtifactRefused, match="runs code"):
-        demand("sklearn-pickle", ["pickle"], signed=False, operator_types=["pickle"])
+        require_trusted("sklearn-pickle", ["pickle"], signed=False, operator_types=["pickle"])
 
 
 def _resigned(bench: Bench) -> Signed:

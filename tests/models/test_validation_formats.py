@@ -17,11 +17,11 @@ from sklearn.ensemble import RandomForestClassifier
 from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
 from ai_platform.models.registry.manifest import Draft
-from ai_platform.models.validation.validate import Proof, prove
+from ai_platform.models.validation.validate import Validated, validate
 from ai_platform.runtimes.catalogue import FORMATS
 
 TREE = "sklearn.tree._tree.Tree"
-Outcome = Proof | str
+Outcome = Validated | str
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ def steps() -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory, steps: dict[str, list[str]]) -> dict[str, Outcome]:
     settings = configuration.load(data_dir=tmp_path_factory.mktemp("data"))
-    patient = settings.models.model_copy(update={"prove_seconds": 60.0})
+    patient = settings.models.model_copy(update={"validation_seconds": 60.0})
     settings = settings.model_copy(update={"models": patient})
 
     def outcome(case: Case, folder: Path) -> Outcome:
         (folder / "artifact").write_bytes(case.write())
         draft = Draft(model="m", format=case.format)
         try:
-            return prove(
-                folder / "artifact", draft, settings, vouched=False, workdir=folder, on_step=steps[case.name].append
+            return validate(
+                folder / "artifact", draft, settings, is_signed=False, workdir=folder, on_step=steps[case.name].append
             )
         except ArtifactRefused as error:
             return error.detail
@@ -105,7 +105,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, steps: dict[str, list[str
 
 
 def test_each_step_is_told_as_it_is_done(outcomes: dict[str, Outcome], steps: dict[str, list[str]]) -> None:
-    assert isinstance(outcomes["a graph"], Proof)
+    assert isinstance(outcomes["a graph"], Validated)
     assert steps["a graph"] == [
         "its bytes are verified", "it loads, and predicts 32 rows together as alone", "it serves as it is",
         "its own rows are admitted as requests are",
@@ -117,7 +117,7 @@ def test_each_step_is_told_as_it_is_done(outcomes: dict[str, Outcome], steps: di
 def test_an_unsigned_file(case: Case, outcomes: dict[str, Outcome]) -> None:
     found = outcomes[case.name]
     if case.refused is None:
-        assert isinstance(found, Proof), found
+        assert isinstance(found, Validated), found
         assert found.manifest.golden.predictions == [10.0]
         assert found.report.untrusted_types == []
     else:

@@ -14,8 +14,8 @@ from prometheus_client import REGISTRY
 
 from ai_platform.predictions.compute.child import NICER
 from ai_platform.settings import Settings
+from api_in_thread import live
 from harness import Iris, eventually
-from live import live
 from overload.costly import FINE, WAITS
 from overload.publishing import publish_costly
 
@@ -33,7 +33,7 @@ class Site:
         self.client = httpx.Client(base_url=url, timeout=30, limits=httpx.Limits(max_connections=100))
         self._threads = ThreadPoolExecutor(40)
         self._seen = seen
-        self._gate = seen.with_name("gate")
+        self._authorizer = seen.with_name("gate")
 
     def ask(self, row: list[float], model: str = "costly", **headers: str) -> httpx.Response:
         return self.client.post(f"/models/{model}/predict", json={"features": row}, headers=headers)
@@ -49,9 +49,9 @@ class Site:
         try:
             yield
         finally:
-            self._gate.touch()
+            self._authorizer.touch()
             assert held.result(20).status_code == 200
-            self._gate.unlink()
+            self._authorizer.unlink()
 
     @staticmethod
     def waiting(count: int) -> None:

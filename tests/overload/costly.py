@@ -9,7 +9,7 @@ FINE, RAISES, DIES, WAITS = 0, 1, 2, 3
 
 
 class Costly:
-    """Doubles a number; takes `seconds` for each row, also on a busy machine, and holds the interpreter's lock."""
+    """Doubles a number; takes `seconds` for each row, also on a busy machine, and holds the GIL."""
 
     inputs = ("number", "trouble", "seconds")
     together = sum

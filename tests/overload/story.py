@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY
 
 from ai_platform.predictions.compute import process
 from ai_platform.settings import Settings
+from api_in_thread import live
 from harness import SAMPLE, Iris, Platform, eventually
-from live import live
 from overload.conftest import Site
 from overload.costly import DIES, FINE
 from overload.flood import flood

@@ -1,4 +1,4 @@
-"""Models that hold the interpreter's lock, in a process of their own: what callers see of it, and what they do not."""
+"""Models that hold the GIL, in a process of their own: what callers see of it, and what they do not."""
 
 import random
 from typing import Any

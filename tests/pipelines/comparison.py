@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ai_platform.models.validation.sample_rows import arranged, invented
+from ai_platform.models.validation.sample_rows import in_signature_order, synthetic_row
 from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs
 from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.catalogue import FORMATS
@@ -46,7 +46,7 @@ def compare(model: Trained, seed: int, count: int, *, sampled: bool) -> Compared
     sample = from_frame(model.frame) if sampled else None
     signature = runtime.read_signature(io.BytesIO(content), Hints(sample.inputs if sample else None))
     native = runtime.load(io.BytesIO(content), signature)
-    rows = arranged(sample.inputs, sample.rows, signature) if sample else [invented(signature)]
+    rows = in_signature_order(sample.inputs, sample.rows, signature) if sample else [synthetic_row(signature)]
     begun = time.perf_counter()
     found = compile_to_onnx(native.estimator, native, signature, rows, largest_bytes=LARGEST)  # type: ignore[attr-defined]
     seconds = time.perf_counter() - begun

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from ai_platform.access import keys
-from ai_platform.access.key_spec import Terms
+from ai_platform.access.key_spec import KeySpec
 from ai_platform.access.principal import SCOPES
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
@@ -50,7 +50,7 @@ class Several:
 
     def add(self, name: str, **terms: Any) -> None:
         """Make a key behind the platform's back."""
-        wanted = Terms(owner=name, scopes=list(SCOPES), **terms)
+        wanted = KeySpec(owner=name, scopes=list(SCOPES), **terms)
         with postgres.connect(self.platform.settings, "test") as connection:
             self.texts[name], made = keys.create(connection, wanted, "test", None)
         self.ids[name] = made.id

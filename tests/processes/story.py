@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
-from access.offered import offer
+from access.load import offer
 from access.test_limits import BURST, RATE, SECONDS
 from ai_platform.access import keys
 from ai_platform.storage import postgres
@@ -76,7 +76,7 @@ def test_a_key_that_is_revoked_is_refused_by_every_process_within_five_seconds(s
 
 
 def test_of_ten_times_a_limit_two_processes_admit_what_it_allows(several: Several) -> None:
-    several.add("limited", rows_a_second=RATE, burst_rows=BURST)
+    several.add("limited", rows_per_second=RATE, burst_rows=BURST)
     several.make("unlimited")
     with ThreadPoolExecutor(1) as thread:
         offered = thread.submit(offer, [several.platform.port], several.texts["limited"], 10 * RATE, SECONDS)

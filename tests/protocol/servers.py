@@ -12,12 +12,12 @@ from typing import Any
 import h11
 import uvicorn
 
-from ai_platform.api.draining import Life
+from ai_platform.api.draining import Lifecycle
 from ai_platform.api.http.hosts import Hosts
-from ai_platform.api.http.middleware import Envelope, Receive, Scope, Send
-from ai_platform.api.http.request_head import Head, Headers
-from ai_platform.api.prediction.endpoint import PredictionLane, Target
-from ai_platform.api.prediction.fast_path import Express
+from ai_platform.api.http.middleware import Middleware, Receive, Scope, Send
+from ai_platform.api.http.request_head import Headers, RequestHead
+from ai_platform.api.prediction.endpoint import PredictionEndpoint, Target
+from ai_platform.api.prediction.fast_path import FastPath
 from ai_platform.api.server.serve import configuration
 from ai_platform.settings import ApiSettings, Settings
 from protocol.observing import SEEN, Request, Seen, encoded, request_of
@@ -63,10 +63,10 @@ async def _tell(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-class _TellingExpress(Express):
+class _TellingExpress(FastPath):
     """The express door with the same application behind it; what it leaves to the long way, it leaves here too."""
 
-    def answer(self, target: Target, head: Head, body: bytes, given: Headers) -> bytes | None:  # noqa: ARG002  # as there
+    def answer(self, target: Target, head: RequestHead, body: bytes, given: Headers) -> bytes | None:  # noqa: ARG002  # as there
         if head.repeats or not self._long_way.isdisjoint(head.named) or not self._hosts.knows(head.named.get(b"host")):
             return None
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
@@ -75,14 +75,14 @@ class _TellingExpress(Express):
 
 
 def our_configuration(port: int) -> uvicorn.Config:
-    """The platform's own protocol and envelope, with its default bounds, on a port; `/predict/` by the express door."""
-    settings, life = Settings(api=ApiSettings(allowed_hosts=["*"])), Life()
-    hosts, config = Hosts(settings), configuration(settings, life)
-    express = _TellingExpress(PredictionLane(_tell, settings), hosts, settings)
-    express.targets = {b"/predict/": Target(None, None, "production", later=False, route="/predict/", tally=None)}
+    """The platform's own protocol and middleware, with its default bounds, on a port; `/predict/` by the fast path."""
+    settings, lifecycle = Settings(api=ApiSettings(allowed_hosts=["*"])), Lifecycle()
+    hosts, config = Hosts(settings), configuration(settings, lifecycle)
+    fast_path = _TellingExpress(PredictionEndpoint(_tell, settings), hosts, settings)
+    fast_path.targets = {b"/predict/": Target(None, None, "production", later=False, route="/predict/", tally=None)}
     assert isinstance(config.http, type)
-    config.http.express = express  # type: ignore[attr-defined]
-    config.app, config.host, config.port = Envelope(_tell, hosts), "127.0.0.1", port
+    config.http.fast_path = fast_path  # type: ignore[attr-defined]
+    config.app, config.host, config.port = Middleware(_tell, hosts), "127.0.0.1", port
     config.lifespan, config.date_header = "off", False
     return config
 

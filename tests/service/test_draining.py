@@ -13,8 +13,8 @@ import pytest
 from ai_platform.api.draining import DrainingServer
 from ai_platform.api.server.serve import server as api_server
 from ai_platform.settings import Settings
+from api_in_thread import live
 from harness import SAMPLE, eventually, free_port
-from live import live
 
 BODY = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
 POST = b"POST /predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 34\r\n\r\n"
@@ -24,7 +24,9 @@ READY = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
 @pytest.fixture
 def ending(module_settings: Settings) -> Iterator[tuple[DrainingServer, int, threading.Thread]]:
     """A server in a thread, its port, and a minute of patience once it drains."""
-    api = module_settings.api.model_copy(update={"port": free_port(), "drain_seconds": 60, "unready_seconds": 0.5})
+    api = module_settings.api.model_copy(
+        update={"port": free_port(), "drain_seconds": 60, "shutdown_delay_seconds": 0.5}
+    )
     server = api_server(module_settings.model_copy(update={"api": api}))
     thread = threading.Thread(target=server.run, name="ending API")
     thread.start()

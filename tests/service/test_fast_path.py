@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from ai_platform.settings import Settings
+from api_in_thread import live
 from harness import eventually
-from live import live
 
 GOOD = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
 MANY = b'{"instances": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}'

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from ai_platform.settings import Settings
+from api_in_thread import live
 from harness import eventually
-from live import live
 
 GOOD = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
 POST = b"POST /predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

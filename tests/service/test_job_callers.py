@@ -33,7 +33,7 @@ def idle(api_alone: Platform) -> Iterator[Platform]:
 @pytest.fixture
 def crowded(settings: Settings) -> Iterator[Platform]:
     """The same with little room: five queued jobs an owner, seven in all."""
-    jobs = settings.jobs.model_copy(update={"waiting_per_owner": 5, "waiting_in_all": 7})
+    jobs = settings.jobs.model_copy(update={"max_queued_per_owner": 5, "max_queued_jobs": 7})
     with Platform.running(settings.model_copy(update={"jobs": jobs}), "api") as platform:
         yield platform
 

@@ -13,18 +13,18 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ai_platform.access import keys
-from ai_platform.access.key_spec import Terms
-from ai_platform.access.principal import ANYBODY
+from ai_platform.access.key_spec import KeySpec
+from ai_platform.access.principal import ANONYMOUS
 from ai_platform.cli.app import app
 from ai_platform.errors import ModelFailed
 from ai_platform.predictions.catalog.directory import ModelDirectory
 from ai_platform.predictions.compute.computing import Computing
 from ai_platform.predictions.log.reading import LoggedPrediction, newest
-from ai_platform.predictions.service import Asked, PredictionService
+from ai_platform.predictions.service import PredictionRequest, PredictionService
 from ai_platform.settings import PREFIX, Settings
 from ai_platform.storage import postgres
+from api_in_thread import live
 from harness import SAMPLE, environment
-from live import live
 
 BY_NAME = {"features": {"sepal_length": 6.5, "sepal_width": 3.0, "petal_length": 5.2, "petal_width": 2.0}}
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "watch-predictions.md"
@@ -53,7 +53,7 @@ def wanted(module_settings: Settings) -> Settings:
 @pytest.fixture(scope="module")
 def seen(wanted: Settings) -> Seen:
     with postgres.connect(wanted, "test") as connection:
-        key, made = keys.create(connection, Terms(owner="alice", scopes=["predict", "jobs"]), "test", None)
+        key, made = keys.create(connection, KeySpec(owner="alice", scopes=["predict", "jobs"]), "test", None)
     headers = {"Authorization": f"Bearer {key}", "X-Request-ID": "mine-1"}
     with live(wanted) as url, httpx.Client(base_url=url, headers=headers) as client:
         bodies: list[dict[str, Any]] = [SAMPLE, SAMPLE, BY_NAME, MANY, {"instances": [SAMPLE["features"]] * 100}]
@@ -140,7 +140,7 @@ async def fail(settings: Settings) -> None:
         prepared = directory.current("iris")
         failing = replace(prepared, served=replace(prepared.served, loaded=Failing()))
         body = json.dumps({"features": [5.1, 3.5, 1.4, 0.21]}).encode()
-        await service.later(Asked(failing, failing.decoder.decode(body), body, ANYBODY))
+        await service.later(PredictionRequest(failing, failing.decoder.decode(body), body, ANONYMOUS))
     finally:
         await service.close()
         directory.stop()

@@ -27,8 +27,8 @@ from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import LimitSettings, NonFinite, Settings
 from ai_platform.storage import postgres
+from api_in_thread import live
 from harness import Iris, eventually
-from live import live
 
 NAN, INF = float("nan"), float("inf")
 SOURCE = b"""class Model:

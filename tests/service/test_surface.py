@@ -9,8 +9,8 @@ import pytest
 from ai_platform import settings as configuration
 from ai_platform.errors import InvalidSettings
 from ai_platform.settings import Settings
+from api_in_thread import live
 from harness import SAMPLE, Platform
-from live import live
 
 PAGE_PATHS = ["/docs"]
 ANSWERS = [

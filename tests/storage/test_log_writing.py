@@ -55,8 +55,8 @@ def make(impatient: Settings) -> Iterator[Make]:
     """Makes writers with settings that differ, and closes them whatever becomes of the test."""
     with contextlib.ExitStack() as stack:
 
-        def made(url: str | None = None, rows_a_second: int = 100_000, buffer: Buffer | None = None) -> Writing:
-            log = impatient.prediction_log.model_copy(update={"rows_a_second": rows_a_second})
+        def made(url: str | None = None, rows_per_second: int = 100_000, buffer: Buffer | None = None) -> Writing:
+            log = impatient.prediction_log.model_copy(update={"rows_per_second": rows_per_second})
             database_url = impatient.database_url if url is None else SecretStr(url)
             changed = impatient.model_copy(update={"prediction_log": log, "database_url": database_url})
             found = Writing(changed, buffer)
@@ -169,7 +169,7 @@ def test_no_more_rows_a_second_are_written_than_was_asked_for(
     make: Make, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "WRITE_SECONDS", 0.2)
-    writing = make(rows_a_second=50)
+    writing = make(rows_per_second=50)
     writing.note(1_000)
     begun = time.monotonic()
     writing.writer.start()

@@ -18,8 +18,8 @@ from ai_platform.local.embedded.servers import running_servers
 from ai_platform.predictions.log import retention, writer
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate, newest_revision
+from api_in_thread import live
 from harness import SAMPLE
-from live import live
 
 ROLES = ("aip_api", "aip_worker", "aip_readonly", "aip_backup")
 # A table that a later migration adds is granted there, or withheld, and then named here.
@@ -28,7 +28,7 @@ TABLES = {
     "idempotency_keys", "jobs", "model_versions", "models", "prediction_log", "serving_processes", "serving_versions",
     "workers",
 }  # fmt: skip
-INTERVALS = {"lease", "keep", "lately", "ring_again", "key_lifetime"}
+INTERVALS = {"lease", "keep", "lately", "renotify", "key_lifetime"}
 OF_THE_API = {
     "ACCEPT", "KEPT_KEYS", "CANCEL", "READ", "READ_INPUT", "STATES_OF", "LIST", "BACKLOG", "FINISHED_LATELY",
     "COUNTS", "HEALTH",
@@ -71,7 +71,7 @@ def test_each_statement_of_jobs_may_be_run_by_the_part_that_runs_it(acting: psyc
         ("aip_api", "UPDATE jobs SET owner = 'other'"),
         ("aip_api", "UPDATE jobs SET attempt = 0"),
         ("aip_api", "DELETE FROM idempotency_keys"),
-        ("aip_api", "UPDATE workers SET beat_at = now()"),
+        ("aip_api", "UPDATE workers SET heartbeat_at = now()"),
         ("aip_api", "UPDATE model_versions SET sha256 = sha256"),
         ("aip_api", "DELETE FROM model_versions"),
         ("aip_api", "DELETE FROM artifacts"),

@@ -7,7 +7,7 @@ import psycopg
 
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.predictions.ids import new_id
-from ai_platform.predictions.log.buffer import Buffer, Noted
+from ai_platform.predictions.log.buffer import Buffer, LogRecord
 from ai_platform.predictions.log.writer import LogWriter
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings, Settings
@@ -25,7 +25,7 @@ class Writing:
 
     def note(self, count: int = 1, **more: Any) -> None:
         for _ in range(count):
-            noted = Noted(
+            noted = LogRecord(
                 new_id(), "iris", 1, "anonymous", None, "a request", 1, 0.001, "miss", None, b'{"features":[1]}',
                 b'{"prediction":"a\\\\b\\n"}', DECODER,
             )._replace(**more)  # fmt: skip

@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ai_platform.access.gcra import FASTEST_ROWS_A_SECOND, SLOWEST_ROWS_A_SECOND, Bucket, limit_of
-from ai_platform.access.key_spec import Terms, terms_of
+from ai_platform.access.gcra import FASTEST_ROWS_PER_SECOND, SLOWEST_ROWS_PER_SECOND, Bucket, limit_of
+from ai_platform.access.key_spec import KeySpec, key_spec_of
 from ai_platform.errors import InvalidInput
 from ai_platform.settings import Settings
 
@@ -52,7 +52,7 @@ def test_a_setting_has_a_bound_below_and_above_and_takes_nothing_beyond(
 def test_no_setting_takes_what_is_too_small_to_be_divided_by() -> None:
     """Zero, where it is allowed, means none; 1e-300 would mean it and count otherwise."""
     # Nothing is divided by these.
-    shares = {"prediction_log.sample", "api.wait_ms", "api.unready_seconds", "models.answer_seconds"}
+    shares = {"prediction_log.sample", "api.wait_ms", "api.shutdown_delay_seconds", "models.answer_seconds"}
     for path, group, name, _ in FIELDS:
         if path in shares:
             continue
@@ -67,22 +67,22 @@ def test_the_walk_sees_every_group_of_settings() -> None:
 
 
 @pytest.mark.parametrize("value", [0, *BEYOND], ids=str)
-@pytest.mark.parametrize("name", ["expires_in", "rows_a_second", "burst_rows", "waiting_jobs"])
+@pytest.mark.parametrize("name", ["expires_in", "rows_per_second", "burst_rows", "waiting_jobs"])
 def test_a_number_of_a_key_beyond_its_bounds_is_refused_by_its_name(name: str, value: float) -> None:
     with pytest.raises(InvalidInput) as refusal:
-        terms_of({**LEAST, name: value})
+        key_spec_of({**LEAST, name: value})
     assert refusal.value.faults[0].pointer == f"/{name}"
 
 
 def test_no_number_of_a_key_is_missing_from_these_tests() -> None:
-    kinds = {name: str(msgspec.inspect.type_info(kind)) for name, kind in Terms.__annotations__.items()}
+    kinds = {name: str(msgspec.inspect.type_info(kind)) for name, kind in KeySpec.__annotations__.items()}
     numbers = {name for name, kind in kinds.items() if "IntType" in kind or "FloatType" in kind}
-    assert numbers == {"expires_in", "rows_a_second", "burst_rows", "waiting_jobs"}
+    assert numbers == {"expires_in", "rows_per_second", "burst_rows", "waiting_jobs"}
 
 
-@pytest.mark.parametrize("value", [SLOWEST_ROWS_A_SECOND, FASTEST_ROWS_A_SECOND, 1, 3.5])
+@pytest.mark.parametrize("value", [SLOWEST_ROWS_PER_SECOND, FASTEST_ROWS_PER_SECOND, 1, 3.5])
 def test_a_rate_within_its_bounds_is_taken(value: float) -> None:
-    assert terms_of({**LEAST, "rows_a_second": value}).rows_a_second == value
+    assert key_spec_of({**LEAST, "rows_per_second": value}).rows_per_second == value
 
 
 @pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-9, 1e300, math.inf, math.nan])
@@ -90,7 +90,7 @@ def test_a_rate_within_its_bounds_is_taken(value: float) -> None:
 def test_a_rate_from_before_the_bounds_counts_as_the_nearest_bound(rate: float, burst: int | None) -> None:
     limit = limit_of(rate, burst)
     assert limit is not None
-    assert SLOWEST_ROWS_A_SECOND <= limit.rows_a_second <= FASTEST_ROWS_A_SECOND
+    assert SLOWEST_ROWS_PER_SECOND <= limit.rows_per_second <= FASTEST_ROWS_PER_SECOND
     bucket = Bucket(limit)
     assert len(bucket.policy) < 40
     waits: list[Any] = [bucket.take(1, 100.0) for _ in range(3)]

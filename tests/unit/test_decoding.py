@@ -19,7 +19,7 @@ WORDS = Signature(inputs=(Feature(name="size"), Feature(name="colour", type="str
 
 
 class Watched(InstanceDecoder):
-    """Notes in which thread the careful way is taken, and how many take it at a time."""
+    """DeferredWrites in which thread the careful way is taken, and how many take it at a time."""
 
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature, LimitSettings())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ai_platform.api.http.body import read_json_body
 from ai_platform.api.http.hosts import Hosts
 from ai_platform.api.http.parameters import seconds_of
-from ai_platform.api.http.request_head import Head, Headers
+from ai_platform.api.http.request_head import Headers, RequestHead
 from ai_platform.api.prediction.acceptance import idempotency_key_of, preference_of
 from ai_platform.api.prediction.endpoint import _PATH, _target
 from ai_platform.errors import (
@@ -177,5 +177,5 @@ def test_any_manifest_is_read_or_refused(body: bytes) -> None:
         manifest.decode(body)
 
 
-def _head(headers: Headers) -> Head:
-    return Head("POST", "/predict/", b"/predict/", b"", headers)
+def _head(headers: Headers) -> RequestHead:
+    return RequestHead("POST", "/predict/", b"/predict/", b"", headers)

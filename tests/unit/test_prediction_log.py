@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ai_platform import settings as configuration
-from ai_platform.access.principal import ANYBODY
+from ai_platform.access.principal import ANONYMOUS
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.predictions.ids import new_id
-from ai_platform.predictions.log.buffer import Buffer, Noted
+from ai_platform.predictions.log.buffer import Buffer, LogRecord
 from ai_platform.predictions.log.recorder import PredictionLog
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings, PredictionLogSettings, Settings
@@ -36,7 +36,7 @@ def predict(log: PredictionLog, *, body: bytes = BODY, output: bytes | None = OU
     if log.is_due():
         log.keep(
             PREPARED, body, output,
-            prediction_id=new_id(), rows=1, begun=time.perf_counter(), principal=ANYBODY, cache="bypass", code=code,
+            prediction_id=new_id(), rows=1, begun=time.perf_counter(), principal=ANONYMOUS, cache="bypass", code=code,
         )  # fmt: skip
 
 
@@ -138,8 +138,8 @@ def test_a_buffer_holds_no_more_bytes_than_it_may() -> None:
     assert buffer.put(large)
 
 
-def waiting(output: bytes) -> Noted:
-    return Noted(new_id(), "iris", 1, "anonymous", None, None, 1, 0.0, "bypass", None, None, output, DECODER)
+def waiting(output: bytes) -> LogRecord:
+    return LogRecord(new_id(), "iris", 1, "anonymous", None, None, 1, 0.0, "bypass", None, None, output, DECODER)
 
 
 def _value(counter: Any) -> float:

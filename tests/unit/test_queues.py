@@ -13,7 +13,7 @@ from ai_platform.errors import CallerLeft, DeadlineExceeded
 from ai_platform.inputs.instances import Instances
 from ai_platform.predictions.compute.pending import Call
 from ai_platform.predictions.compute.queues import Queues
-from ai_platform.predictions.compute.wait_estimate import Expectation, retry_after
+from ai_platform.predictions.compute.wait_estimate import WaitEstimate, retry_after
 from ai_platform.predictions.model.placement import Placement
 from ai_platform.predictions.model.prepared import PreparedModel
 
@@ -67,7 +67,7 @@ def test_what_was_put_back_is_computed_first_and_alone(call: Calls) -> None:
     group = [call(placement=BY_CALL), call(placement=BY_CALL)]
     queues.add(call(placement=BY_CALL))
     for one in group:
-        one.alone = True
+        one.isolated = True
     queues.put_back(group)
     assert queues.take() == [group[0]]
     assert queues.take() == [group[1]]
@@ -100,7 +100,7 @@ def test_a_call_that_is_withdrawn_leaves_its_place(call: Calls) -> None:
 
 
 def test_a_wait_is_what_is_before_and_of_other_versions_only_their_turns(call: Calls) -> None:
-    queues, expectation = Queues(most_rows=1), Expectation()
+    queues, expectation = Queues(most_rows=1), WaitEstimate()
     for one in [*(call("a") for _ in range(10)), call("b")]:
         expectation.usual(one)
         queues.add(one)
@@ -110,7 +110,7 @@ def test_a_wait_is_what_is_before_and_of_other_versions_only_their_turns(call: C
 
 
 def test_a_call_that_will_share_waits_for_none_of_those_it_shares_with(call: Calls) -> None:
-    queues, expectation = Queues(most_rows=100), Expectation()
+    queues, expectation = Queues(most_rows=100), WaitEstimate()
     for _ in range(50):
         one = call(placement=BY_CALL)
         expectation.usual(one)
@@ -120,7 +120,7 @@ def test_a_call_that_will_share_waits_for_none_of_those_it_shares_with(call: Cal
 
 
 def test_expectations_follow_what_calls_take(call: Calls) -> None:
-    expectation, one = Expectation(), call()
+    expectation, one = WaitEstimate(), call()
     assert expectation.seconds([one]) == pytest.approx(0.02)
     for _ in range(30):
         expectation.note([one], 0.06)

@@ -9,7 +9,7 @@ import uvloop
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from ai_platform.api.draining import Life
+from ai_platform.api.draining import Lifecycle
 from ai_platform.api.prediction.endpoint import Target
 from ai_platform.api.server.protocol import REFUSED_SECONDS, bounded
 from ai_platform.settings import LimitSettings
@@ -39,7 +39,7 @@ def asked(answer: bytes, times: int) -> float:
         config = Config(lambda *_: None, log_config=None)
         config.load()
         state = ServerState()
-        kind = bounded(LimitSettings(), Door(answer), Life())  # type: ignore[arg-type]
+        kind = bounded(LimitSettings(), Door(answer), Lifecycle())  # type: ignore[arg-type]
         made = lambda: kind(config=config, server_state=state, app_state={})  # noqa: E731
         server = await loop.create_server(made, "127.0.0.1", 0)
         with socket.create_connection(server.sockets[0].getsockname()) as caller:

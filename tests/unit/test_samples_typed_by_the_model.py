@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from ai_platform.models.validation.sample_rows import arranged
+from ai_platform.models.validation.sample_rows import in_signature_order
 from ai_platform.runtimes.base.runtime import Hints
 from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.catalogue import FORMATS
@@ -39,7 +39,7 @@ def signature_of(artifact: bytes, form: str, sample: Sample | None) -> Signature
 
 
 def answered(artifact: bytes, form: str, signature: Signature, sample: Sample) -> Any:
-    rows = arranged(sample.inputs, sample.rows, signature, is_text=sample.others is not None)
+    rows = in_signature_order(sample.inputs, sample.rows, signature, is_text=sample.others is not None)
     outputs = FORMATS[form].load(io.BytesIO(artifact), signature).predict(rows)
     return np.array(outputs.probabilities)[:, 1]
 
@@ -79,7 +79,7 @@ def test_a_word_for_missing_is_missing_where_the_encoder_knows_a_missing_categor
     artifact = pickle.dumps(encoded("plan", table))
     sample = sampled(table, tmp_path, na_rep="NA")
     signature = signature_of(artifact, "sklearn-pickle", sample)
-    rows = arranged(sample.inputs, sample.rows, signature, is_text=True)
+    rows = in_signature_order(sample.inputs, sample.rows, signature, is_text=True)
     assert {row[0] for row in rows} == {"a", "b", None}
 
 

@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.validation.sample_rows import invented
+from ai_platform.models.validation.sample_rows import synthetic_row
 from ai_platform.models.validation.trials import Trial
 from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs
 from ai_platform.runtimes.base.signature import Feature, Signature
@@ -34,7 +34,7 @@ def opened(kind: str, content: bytes, hints: Hints | None = None) -> tuple[Loade
 
 def tried(kind: str, content: bytes, rows: list[list[Any]] | None = None) -> int:
     loaded, signature = opened(kind, content)
-    return Trial(loaded, kind, signature, sampled=rows is not None).run(rows or [invented(signature)]).rows
+    return Trial(loaded, kind, signature, sampled=rows is not None).run(rows or [synthetic_row(signature)]).rows
 
 
 def frozen(estimator: Any, rows: int) -> bytes:

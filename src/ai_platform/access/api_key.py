@@ -11,8 +11,8 @@ from ai_platform.storage.postgres import BoundedConnection, translated
 
 _STATE = """CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired' ELSE 'active' END
     AS state"""
-COLUMNS = f"""id, owner, scopes, models, rows_a_second, burst_rows, waiting_jobs, created_at, created_by, rotated_from,
-    expires_at, last_used_at, revoked_at, revoked_by, {_STATE}"""
+COLUMNS = f"""id, owner, scopes, models, rows_per_second, burst_rows, waiting_jobs, created_at, created_by,
+    rotated_from, expires_at, last_used_at, revoked_at, revoked_by, {_STATE}"""
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +23,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
         owner: whose it is.
         scopes: what it may do.
         models: the models that it may use; None for all.
-        rows_a_second: its own limit; None for the platform's default.
+        rows_per_second: its own limit; None for the platform's default.
         burst_rows: rows that may come at once; None for one second's worth.
         waiting_jobs: queued jobs that its owner may have through it; None for the platform's default.
         created_at: all times are the database's.
@@ -40,7 +40,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     scopes: list[str]
     models: list[str] | None
-    rows_a_second: float | None
+    rows_per_second: float | None
     burst_rows: int | None
     waiting_jobs: int | None
     created_at: datetime

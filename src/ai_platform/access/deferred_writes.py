@@ -17,7 +17,7 @@ WHERE id = ANY(%s) AND (last_used_at IS NULL OR last_used_at < now() - interval 
 """
 
 
-class Notes:
+class DeferredWrites:
     """Collected by requests on the event loop, written by the keyring's thread; each thing at most once a minute."""
 
     def __init__(self) -> None:

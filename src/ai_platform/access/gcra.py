@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 # Bounds of a rate: one row in about a quarter of an hour, and more than any process reads. Outside them, a bucket's
 # times could not be told as microseconds, to Redis or in a header.
-SLOWEST_ROWS_A_SECOND = 1e-3
-FASTEST_ROWS_A_SECOND = 1e9
+SLOWEST_ROWS_PER_SECOND = 1e-3
+FASTEST_ROWS_PER_SECOND = 1e9
 MOST_BURST_ROWS = 1_000_000_000
 
 
@@ -15,29 +15,29 @@ class Limit:
     """How many rows may come.
 
     Attributes:
-        rows_a_second: in the long run.
+        rows_per_second: in the long run.
         burst: rows that may come at once after a pause.
     """
 
-    rows_a_second: float
+    rows_per_second: float
     burst: int
 
     @property
     def interval(self) -> float:
         """Seconds that one row takes of the bucket."""
-        return 1 / self.rows_a_second
+        return 1 / self.rows_per_second
 
 
-def limit_of(rows_a_second: float | None, burst: int | None) -> Limit | None:
+def limit_of(rows_per_second: float | None, burst: int | None) -> Limit | None:
     """A limit from what a key or the settings say: no rate, no limit; no burst, one second's worth.
 
     What lies outside the bounds, as a key may that was made before there were any, counts as the nearest bound.
     """
-    if not rows_a_second:
+    if not rows_per_second:
         return None
-    rate = SLOWEST_ROWS_A_SECOND
-    if rows_a_second >= SLOWEST_ROWS_A_SECOND:  # which is false for what is no number
-        rate = min(rows_a_second, FASTEST_ROWS_A_SECOND)
+    rate = SLOWEST_ROWS_PER_SECOND
+    if rows_per_second >= SLOWEST_ROWS_PER_SECOND:  # which is false for what is no number
+        rate = min(rows_per_second, FASTEST_ROWS_PER_SECOND)
     return Limit(rate, min(burst or max(1, round(rate)), MOST_BURST_ROWS))
 
 
@@ -92,7 +92,7 @@ class Bucket:
 
     def left(self, now: float) -> int:
         """Rows for which there is room now."""
-        used = max(0.0, self.full_until - now) * self.limit.rows_a_second
+        used = max(0.0, self.full_until - now) * self.limit.rows_per_second
         return max(0, int(self.limit.burst - used + 1e-6))
 
     def idle(self, now: float) -> bool:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from ai_platform.access import api_key
 from ai_platform.access.api_key import ApiKey
 from ai_platform.access.gcra import limit_of
-from ai_platform.access.key_spec import Terms
+from ai_platform.access.key_spec import KeySpec
 from ai_platform.access.principal import SCOPES, Principal
 from ai_platform.errors import Forbidden, KeyNotFound, Unauthenticated
 from ai_platform.storage.postgres import BoundedConnection
@@ -71,7 +71,7 @@ def require_end(maker: ApiKey | None, made: ApiKey) -> None:
         raise Forbidden(f"a key cannot outlive its maker: `expires_in` must be given, and at most {left}")
 
 
-def require_limits(maker: ApiKey | None, wanted: Terms | ApiKey) -> None:
+def require_limits(maker: ApiKey | None, wanted: KeySpec | ApiKey) -> None:
     """Refuse a key with wider limits than its maker's own, or with none where the maker has one.
 
     The platform's defaults bind no maker: that a key has a limit of its own is how it gets another than the default.
@@ -82,7 +82,7 @@ def require_limits(maker: ApiKey | None, wanted: Terms | ApiKey) -> None:
     if maker is None:
         return
     most = {
-        "rows_a_second": (maker.rows_a_second, wanted.rows_a_second),
+        "rows_per_second": (maker.rows_per_second, wanted.rows_per_second),
         "burst_rows": (_burst(maker, wanted), wanted.burst_rows),
         "waiting_jobs": (maker.waiting_jobs, wanted.waiting_jobs),
     }
@@ -115,9 +115,9 @@ def _covers(own: Collection[str] | None, models: Collection[str] | None) -> bool
     return own is None or (models is not None and set(models) <= set(own))
 
 
-def _burst(maker: ApiKey, wanted: Terms | ApiKey) -> int | None:
+def _burst(maker: ApiKey, wanted: KeySpec | ApiKey) -> int | None:
     """Rows that may be given at once: the maker's own number or, of a number that is asked for, its rate's second."""
     if maker.burst_rows is not None or wanted.burst_rows is None:
         return maker.burst_rows
-    limit = limit_of(maker.rows_a_second, None)
+    limit = limit_of(maker.rows_per_second, None)
     return None if limit is None else limit.burst

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ai_platform.access.gcra import FASTEST_ROWS_A_SECOND, MOST_BURST_ROWS, SLOWEST_ROWS_A_SECOND
+from ai_platform.access.gcra import FASTEST_ROWS_PER_SECOND, MOST_BURST_ROWS, SLOWEST_ROWS_PER_SECOND
 from ai_platform.access.principal import SCOPES
 from ai_platform.errors import InputFault, InvalidInput
 
@@ -20,15 +20,15 @@ FIELDS = {
     "scopes": f"must be a list of at least one of {', '.join(SCOPES)}, each once",
     "models": "must be a list of 1 to 1000 names of models, or null for all",
     "expires_in": "must be a number of seconds from 1 to ten years, or null for never",
-    "rows_a_second": "must be a number from 0.001 to a thousand million, or null",
+    "rows_per_second": "must be a number from 0.001 to a thousand million, or null",
     "burst_rows": "must be a whole number from 1 to a thousand million, or null",
     "waiting_jobs": "must be a whole number from 1 to a thousand million, or null",
 }
 _Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_BURST_ROWS)]
-_Rate = Annotated[float, msgspec.Meta(ge=SLOWEST_ROWS_A_SECOND, le=FASTEST_ROWS_A_SECOND)]
+_Rate = Annotated[float, msgspec.Meta(ge=SLOWEST_ROWS_PER_SECOND, le=FASTEST_ROWS_PER_SECOND)]
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class KeySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key to be made.
 
     Attributes:
@@ -36,7 +36,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         scopes: what it may do.
         models: the models that it may use; None for all.
         expires_in: seconds that it is valid for; None for ever.
-        rows_a_second: its limit; None for the platform's default.
+        rows_per_second: its limit; None for the platform's default.
         burst_rows: rows that may come at once; None for one second's worth.
         waiting_jobs: queued jobs that its owner may have through it; None for the platform's default.
     """
@@ -48,12 +48,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         | None
     ) = None
     expires_in: Annotated[float, msgspec.Meta(ge=1, le=LONGEST_LIFE_SECONDS)] | None = None
-    rows_a_second: _Rate | None = None
+    rows_per_second: _Rate | None = None
     burst_rows: _Count | None = None
     waiting_jobs: _Count | None = None
 
 
-def terms_of(document: Any) -> Terms:
+def key_spec_of(document: Any) -> KeySpec:
     """Check a document.
 
     Args:
@@ -70,12 +70,12 @@ def terms_of(document: Any) -> Terms:
         if isinstance(value, float) and not math.isfinite(value):  # no comparison with a bound refuses NaN
             raise _refused(f"/{name}", FIELDS[name])
     try:
-        terms = msgspec.convert(document, Terms)
+        spec = msgspec.convert(document, KeySpec)
     except msgspec.ValidationError as error:
         raise _fault_of(error) from None
-    if not terms.scopes or len(set(terms.scopes)) != len(terms.scopes) or not set(terms.scopes) <= set(SCOPES):
+    if not spec.scopes or len(set(spec.scopes)) != len(spec.scopes) or not set(spec.scopes) <= set(SCOPES):
         raise _refused("/scopes", FIELDS["scopes"])
-    return terms
+    return spec
 
 
 def _fault_of(error: msgspec.ValidationError) -> InvalidInput:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, NamedTuple
 
-from ai_platform.access.deferred_writes import Notes
+from ai_platform.access.deferred_writes import DeferredWrites
 from ai_platform.access.gcra import limit_of
 from ai_platform.access.key_text import KEY_IN_BYTES
 from ai_platform.access.principal import Principal
@@ -22,7 +22,7 @@ log = logger(__name__)
 
 # Ended keys are read too for a while, so that their use is counted for what it is.
 _READ = """
-SELECT id, sha256, owner, scopes, models, rows_a_second, burst_rows, waiting_jobs, revoked_at IS NOT NULL AS revoked,
+SELECT id, sha256, owner, scopes, models, rows_per_second, burst_rows, waiting_jobs, revoked_at IS NOT NULL AS revoked,
     extract(epoch FROM expires_at - now())::float AS seconds_left
 FROM api_keys
 WHERE (revoked_at IS NULL OR revoked_at > now() - interval '30 days')
@@ -58,7 +58,7 @@ class Keyring:
         self._reading = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh_for_ever, name="keyring", daemon=True)
-        self.notes = Notes()
+        self.deferred = DeferredWrites()
 
     def start(self) -> None:
         """Begin to read."""
@@ -106,7 +106,7 @@ class Keyring:
             raise refused("missing")
         digest, ends, principal, _ = held = self._held.get(text[4:12], _UNKNOWN)
         if compare_digest(sha256(text).digest(), digest) and now < ends:
-            self.notes.use(principal.key_id)
+            self.deferred.use(principal.key_id)
             return principal
         raise refused(_reason(text, held))
 
@@ -138,7 +138,8 @@ class Keyring:
             scopes=frozenset(row["scopes"]),
             models=None if models is None else frozenset(models),
             limit=limit_of(
-                row["rows_a_second"] or self._access.key_rows_a_second, row["burst_rows"] or self._access.key_burst_rows
+                row["rows_per_second"] or self._access.key_rows_per_second,
+                row["burst_rows"] or self._access.key_burst_rows,
             ),
             waiting_jobs=row["waiting_jobs"],
         )
@@ -152,7 +153,7 @@ class Keyring:
             try:
                 self.refresh()
                 with self.connection() as connection:
-                    self.notes.write(connection)
+                    self.deferred.write(connection)
             except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
                 LOOP_FAILURES.labels("keyring").inc()
                 log.warning("keys not read", why=str(error))

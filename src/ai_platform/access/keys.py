@@ -7,7 +7,7 @@ from psycopg import errors as postgres_errors
 
 from ai_platform.access import api_key, granting
 from ai_platform.access.api_key import COLUMNS, ApiKey
-from ai_platform.access.key_spec import Terms
+from ai_platform.access.key_spec import KeySpec
 from ai_platform.access.key_text import digest_of, id_of, new_key_text
 from ai_platform.access.principal import SCOPES, Principal
 from ai_platform.errors import KeyNotActive
@@ -15,20 +15,20 @@ from ai_platform.storage import audit
 from ai_platform.storage.postgres import BoundedConnection, translated
 
 _INSERT = f"""
-INSERT INTO api_keys (id, sha256, owner, scopes, models, rows_a_second, burst_rows, waiting_jobs, created_by,
+INSERT INTO api_keys (id, sha256, owner, scopes, models, rows_per_second, burst_rows, waiting_jobs, created_by,
     rotated_from, expires_at)
-VALUES (%(id)s, %(sha256)s, %(owner)s, %(scopes)s, %(models)s, %(rows_a_second)s, %(burst_rows)s, %(waiting_jobs)s,
+VALUES (%(id)s, %(sha256)s, %(owner)s, %(scopes)s, %(models)s, %(rows_per_second)s, %(burst_rows)s, %(waiting_jobs)s,
     %(actor)s, %(rotated_from)s, least(now() + %(lifetime)s, %(no_later)s))
 RETURNING {COLUMNS}
 """  # noqa: S608  # built of constants of its own
 
 
-def create(connection: BoundedConnection, terms: Terms, actor: str, grantor: Principal | None) -> tuple[str, ApiKey]:
+def create(connection: BoundedConnection, spec: KeySpec, actor: str, grantor: Principal | None) -> tuple[str, ApiKey]:
     """Make a key.
 
     Args:
         connection: to PostgreSQL.
-        terms: what it is to be.
+        spec: what it is to be.
         actor: who makes it.
         grantor: whose rights bound it; None for the operator at the command line, whose rights nothing bounds.
 
@@ -40,15 +40,15 @@ def create(connection: BoundedConnection, terms: Terms, actor: str, grantor: Pri
         Unauthenticated: the grantor's key has ended.
         StorageUnavailable: PostgreSQL is away.
     """
-    lifetime = None if terms.expires_in is None else timedelta(seconds=terms.expires_in)
-    given = {name: getattr(terms, name) for name in ("models", "rows_a_second", "burst_rows", "waiting_jobs")}
-    row = {"owner": terms.owner, "scopes": granting.ordered(terms.scopes), **given}
+    lifetime = None if spec.expires_in is None else timedelta(seconds=spec.expires_in)
+    given = {name: getattr(spec, name) for name in ("models", "rows_per_second", "burst_rows", "waiting_jobs")}
+    row = {"owner": spec.owner, "scopes": granting.ordered(spec.scopes), **given}
     row |= {"rotated_from": None, "lifetime": lifetime, "no_later": None}
     text = new_key_text()
     with translated(), connection.transaction():
         maker = granting.maker_of(connection, grantor)
-        granting.require_reach(maker, terms.scopes, terms.models)
-        granting.require_limits(maker, terms)
+        granting.require_reach(maker, spec.scopes, spec.models)
+        granting.require_limits(maker, spec)
         made = _insert(connection, text, row, actor, "key.create")
         granting.require_end(maker, made)
         return text, made
@@ -66,7 +66,7 @@ def ensure_admin(connection: BoundedConnection, text: str, actor: str) -> ApiKey
     """
     key_id = id_of(text)
     blank = dict.fromkeys(
-        ("models", "rows_a_second", "burst_rows", "waiting_jobs", "rotated_from", "lifetime", "no_later")
+        ("models", "rows_per_second", "burst_rows", "waiting_jobs", "rotated_from", "lifetime", "no_later")
     )
     row = {"owner": "admin", "scopes": list(SCOPES), **blank}
     try:
@@ -105,7 +105,7 @@ def rotate(
             raise KeyNotActive(f"the key is {old.state}; make a new one")
         granting.require_reach(maker, old.scopes, old.models)
         granting.require_limits(maker, old)
-        same = ("owner", "scopes", "models", "rows_a_second", "burst_rows", "waiting_jobs")
+        same = ("owner", "scopes", "models", "rows_per_second", "burst_rows", "waiting_jobs")
         row = {name: getattr(old, name) for name in same}
         row |= {"rotated_from": old.id, "lifetime": granting.successors_life(maker, old)}
         row["no_later"] = maker and maker.expires_at

@@ -114,7 +114,7 @@ class Limiter:
 
     def __init__(self, settings: Settings, client: Callable[[Settings], redis.asyncio.Redis]) -> None:
         access = settings.access
-        self.per_address = limit_of(access.address_rows_a_second, access.address_burst_rows)
+        self.per_address = limit_of(access.address_rows_per_second, access.address_burst_rows)
         self._pause = settings.redis.breaker_seconds
         self._redis = client(settings)
         self._settle_script = self._redis.register_script(_SETTLE)
@@ -237,4 +237,4 @@ class Limiter:
 
 def _sentence(whose: str, limit: Limit) -> str:
     subject = "this key" if whose == "key" else "this address"
-    return f"{subject} may send {limit.rows_a_second:g} rows a second, and {limit.burst} at once"
+    return f"{subject} may send {limit.rows_per_second:g} rows a second, and {limit.burst} at once"

@@ -36,6 +36,6 @@ class Principal:
 
 
 # While authentication is off. A key that anybody could make then would still open the door once it is on.
-ANYBODY = Principal(ANONYMOUS_OWNER, None, frozenset(SCOPES) - {"keys:admin"})
+ANONYMOUS = Principal(ANONYMOUS_OWNER, None, frozenset(SCOPES) - {"keys:admin"})
 # While authentication is on: whoever shows no valid key, at the few paths that ask for none.
-NOBODY = Principal("", None, frozenset(), frozenset())
+UNAUTHENTICATED = Principal("", None, frozenset(), frozenset())

@@ -9,22 +9,22 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from ai_platform import __version__
-from ai_platform.api.draining import Life
+from ai_platform.api.draining import Lifecycle
 from ai_platform.api.http.cors import CrossOrigin
 from ai_platform.api.http.head_requests import HeadAsGet
 from ai_platform.api.http.hosts import Hosts
-from ai_platform.api.http.middleware import App, Envelope
+from ai_platform.api.http.middleware import App, Middleware
 from ai_platform.api.http.problems import internal, problem
 from ai_platform.api.openapi import docs
 from ai_platform.api.openapi.document import describe
-from ai_platform.api.prediction.endpoint import PredictionLane
-from ai_platform.api.prediction.fast_path import Express
+from ai_platform.api.prediction.endpoint import PredictionEndpoint
+from ai_platform.api.prediction.fast_path import FastPath
 from ai_platform.api.routes import audit, jobs, keys, metrics, models, status
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed, NotFound, PlatformError
 from ai_platform.settings import Settings
 
-ROOMS = (status, models, jobs, metrics, keys, audit, docs)
+ROUTERS = (status, models, jobs, metrics, keys, audit, docs)
 
 
 @dataclass(frozen=True)
@@ -33,34 +33,34 @@ class Application:
 
     Attributes:
         app: answers every request (ASGI).
-        express: answers those that it can where they are read.
-        lane: the steps that both take.
-        routes: FastAPI, behind the lane.
+        fast_path: answers those that it can where they are read.
+        endpoint: the steps that both take.
+        routes: FastAPI, behind the endpoint.
     """
 
     app: App
-    express: Express
-    lane: PredictionLane
+    fast_path: FastPath
+    endpoint: PredictionEndpoint
     routes: FastAPI
 
 
-def create(settings: Settings, life: Life | None = None) -> Application:
+def create(settings: Settings, lifecycle: Lifecycle | None = None) -> Application:
     """The application; its services start with its lifespan.
 
     Args:
         settings: the platform's settings.
-        life: of the process, where it has a server of its own.
+        lifecycle: of the process, where it has a server of its own.
     """
     behind = routes(settings)
-    if life is not None:
-        behind.state.life = life
-    lane = PredictionLane(HeadAsGet(behind), settings)
-    behind.state.lane = lane
+    if lifecycle is not None:
+        behind.state.lifecycle = lifecycle
+    endpoint = PredictionEndpoint(HeadAsGet(behind), settings)
+    behind.state.endpoint = endpoint
     hosts = Hosts(settings)
-    app: App = Envelope(lane, hosts)
+    app: App = Middleware(endpoint, hosts)
     if settings.api.cors_origins:
         app = CrossOrigin(app, settings.api.cors_origins)
-    return Application(app, Express(lane, hosts, settings), lane, behind)
+    return Application(app, FastPath(endpoint, hosts, settings), endpoint, behind)
 
 
 def routes(settings: Settings) -> FastAPI:
@@ -69,8 +69,8 @@ def routes(settings: Settings) -> FastAPI:
         title="AI Platform", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan
     )
     app.state.settings = settings
-    app.state.life = Life()
-    for room in ROOMS:
+    app.state.lifecycle = Lifecycle()
+    for room in ROUTERS:
         app.include_router(room.router, dependencies=[Depends(_authorize)])
     app.router.redirect_slashes = False
     for kind in (PlatformError, HTTPException, RequestValidationError, Exception):
@@ -83,12 +83,12 @@ def routes(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services = Services(app.state.settings)
     app.state.services = services
-    app.state.lane.services = services
+    app.state.endpoint.services = services
     await services.start()
-    life: Life = app.state.life
-    life.on_ending.append(services.watcher.release)
-    if life.patience:
-        await services.until_able(life.patience, lambda: life.ending)
+    lifecycle: Lifecycle = app.state.lifecycle
+    lifecycle.on_ending.append(services.watcher.release)
+    if lifecycle.patience:
+        await services.until_able(lifecycle.patience, lambda: lifecycle.ending)
     try:
         yield
     finally:
@@ -97,7 +97,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _authorize(request: Request) -> None:
     """The same gate as the lane's; a route that does not say what it needs is refused to everybody."""
-    request.app.state.services.gate.authorize(request.scope["aip_head"], request.scope["route"].path)
+    request.app.state.services.authorizer.authorize(request.scope["aip_head"], request.scope["route"].path)
 
 
 async def _answer_fact(_request: Request, error: Exception) -> Response:

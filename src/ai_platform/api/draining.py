@@ -28,7 +28,7 @@ CLOSE_SECONDS = 10.0
 Word = Literal["serving", "draining"]
 
 
-class Life:
+class Lifecycle:
     """What the server, its connections and the application of one process know of its beginning and its end.
 
     Attributes:
@@ -61,14 +61,16 @@ class DrainingServer(uvicorn.Server):
 
     Args:
         config: uvicorn's configuration.
-        life: of this process; it is shared with the application and the protocol class.
+        lifecycle: of this process; it is shared with the application and the protocol class.
         settings: for how long it refuses readiness before it stops accepting, and how long open requests have.
         tell: called when it serves, and when it begins to drain.
     """
 
-    def __init__(self, config: uvicorn.Config, life: Life, settings: ApiSettings, tell: Callable[[Word], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, lifecycle: Lifecycle, settings: ApiSettings, tell: Callable[[Word], None]
+    ) -> None:
         super().__init__(config)
-        self._life = life
+        self._lifecycle = lifecycle
         self._settings = settings
         self.tell = tell
         self._asked: int | None = None
@@ -76,19 +78,19 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal asks for the end: SIGTERM in order, SIGINT soon, SIGHUP because a successor is there already."""
         super().handle_exit(sig, frame)
-        self._life.ending = True
+        self._lifecycle.ending = True
         self._asked = sig
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # the servers hold them
         """Answer what is under way, accept nothing more, and end when no connection is left or the time is up."""
-        self._life.ending = True
+        self._lifecycle.ending = True
         self.tell("draining")
         for connection in self._connections():
             connection.shutdown()
-        for notify in self._life.on_ending:
+        for notify in self._lifecycle.on_ending:
             notify()
-        if self._asked == signal.SIGTERM and self._settings.unready_seconds:
-            await self._wait(lambda: False, self._settings.unready_seconds)
+        if self._asked == signal.SIGTERM and self._settings.shutdown_delay_seconds:
+            await self._wait(lambda: False, self._settings.shutdown_delay_seconds)
         for server in self.servers:
             server.close()
         await asyncio.sleep(LOOK_SECONDS)  # for connections that were accepted just now to begin

@@ -9,12 +9,12 @@ from psycopg_pool import AsyncConnectionPool
 
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.limiter import Limiter
-from ai_platform.api.http.auth import Gate
+from ai_platform.api.http.auth import Authorizer
 from ai_platform.api.http.counting import Counting
 from ai_platform.api.http.decoding import Decoding
 from ai_platform.jobs.acceptance import JobAcceptance
 from ai_platform.jobs.backlog import Backlog
-from ai_platform.jobs.notifier import Doorbell
+from ai_platform.jobs.notifier import Notifier
 from ai_platform.jobs.reading import JobReader
 from ai_platform.jobs.waiting import JobWatcher
 from ai_platform.predictions.catalog.directory import ModelDirectory
@@ -41,14 +41,14 @@ class Services:
         computing = Computing(settings)
         self.directory = ModelDirectory(settings, "api", computing)
         self.predictions = PredictionService(settings, self.directory, computing)
-        self.doorbell = Doorbell(settings)
+        self.notifier = Notifier(settings)
         self.backlog = Backlog(settings, self.pool)
-        self.acceptance = JobAcceptance(settings, self.pool, self.doorbell, self.backlog)
+        self.acceptance = JobAcceptance(settings, self.pool, self.notifier, self.backlog)
         self.jobs = JobReader(self.pool)
         self.watcher = JobWatcher(settings, self.jobs)
         self.keyring = Keyring(settings) if settings.auth == "on" else None
         self.limiter = Limiter(settings, async_client)
-        self.gate = Gate(self.keyring, self.limiter)
+        self.authorizer = Authorizer(self.keyring, self.limiter)
         self.counting = Counting()
         self.decoding = Decoding()
 
@@ -80,7 +80,7 @@ class Services:
         await self.watcher.close()
         await self.acceptance.close()
         await self.backlog.close()
-        self.doorbell.close()
+        self.notifier.close()
         await self.predictions.close()
         self.directory.stop()
         await self.counting.close()

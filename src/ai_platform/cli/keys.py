@@ -35,7 +35,7 @@ def create(
     expires_days: Annotated[
         float | None, typer.Option(help="Days that it is valid for; for ever without this.")
     ] = None,
-    rows_a_second: Annotated[float | None, typer.Option(help="Rows a second that it may send.")] = None,
+    rows_per_second: Annotated[float | None, typer.Option(help="Rows a second that it may send.")] = None,
     burst_rows: Annotated[int | None, typer.Option(help="Rows that it may send at once.")] = None,
     waiting_jobs: Annotated[int | None, typer.Option(help="Queued jobs that its owner may have through it.")] = None,
     as_json: AsJson = False,
@@ -50,7 +50,7 @@ def create(
         "scopes": list(SCOPES) if admin else scope or [],
         "models": model or None,
         "expires_in": None if expires_days is None else expires_days * 86_400,
-        "rows_a_second": rows_a_second,
+        "rows_per_second": rows_per_second,
         "burst_rows": burst_rows,
         "waiting_jobs": waiting_jobs,
     }
@@ -147,10 +147,10 @@ def _connection(settings: Settings) -> Iterator[Any]:
 
 
 def _terms(document: dict[str, Any]) -> Any:
-    from ai_platform.access.key_spec import terms_of
+    from ai_platform.access.key_spec import key_spec_of
 
     try:
-        return terms_of(document)
+        return key_spec_of(document)
     except InvalidInput as error:
         fault = error.faults[0]
         option = fault.pointer.split("/")[1].replace("scopes", "scope").replace("models", "model").replace("_", "-")

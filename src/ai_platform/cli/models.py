@@ -55,7 +55,7 @@ def publish(
     """Prove a model file, sign what was found, publish it as the model's next version, and wait until it answers."""
     from ai_platform.models import publishing
     from ai_platform.models.loading.signing import signer
-    from ai_platform.training.current_user import person
+    from ai_platform.training.current_user import current_user
 
     settings = settings_for(data_dir)
     described = described_by(
@@ -74,7 +74,7 @@ def publish(
             settings,
             file,
             described,
-            by=person(),
+            by=current_user(),
             signer=signer(settings.signing_key_file, settings.trusted_keys_dir),
             alias=alias,
             on_step=on_step,
@@ -151,12 +151,12 @@ def promote(
 ) -> None:
     """Let an alias name a version; or several with weights (`promote churn 3=90 4=10`), for a part of the callers."""
     from ai_platform.models import publishing
-    from ai_platform.training.current_user import person
+    from ai_platform.training.current_user import current_user
 
     targets = tuple(_target(given) for given in versions)
     settings = settings_for(data_dir)
     with steps() as on_step:
-        moved, waited = publishing.promote(settings, name, alias, targets, by=person(), on_step=on_step)
+        moved, waited = publishing.promote(settings, name, alias, targets, by=current_user(), on_step=on_step)
     _show_alias(name, moved, as_json=as_json)
     end_unless_it_answers(console, waited, settings)
 
@@ -171,11 +171,11 @@ def rollback(
 ) -> None:
     """Let an alias name again what it named before its last change."""
     from ai_platform.models import publishing
-    from ai_platform.training.current_user import person
+    from ai_platform.training.current_user import current_user
 
     settings = settings_for(data_dir)
     with steps() as on_step:
-        moved, waited = publishing.roll_back(settings, name, alias, by=person(), on_step=on_step)
+        moved, waited = publishing.roll_back(settings, name, alias, by=current_user(), on_step=on_step)
     _show_alias(name, moved, as_json=as_json)
     end_unless_it_answers(console, waited, settings)
 
@@ -188,9 +188,9 @@ def unalias(
 ) -> None:
     """Remove an alias; the versions stay."""
     from ai_platform.models import publishing
-    from ai_platform.training.current_user import person
+    from ai_platform.training.current_user import current_user
 
-    publishing.remove_alias(settings_for(data_dir), name, alias, by=person())
+    publishing.remove_alias(settings_for(data_dir), name, alias, by=current_user())
     console.print(f"removed: alias {alias} of {name}; its versions stay")
 
 
@@ -235,9 +235,9 @@ def delete(
 ) -> None:
     """Delete a version that no alias names and no unfinished job needs."""
     from ai_platform.models import publishing
-    from ai_platform.training.current_user import person
+    from ai_platform.training.current_user import current_user
 
-    removed = publishing.delete(settings_for(data_dir), name, version, by=person(), with_aliases=with_aliases)
+    removed = publishing.delete(settings_for(data_dir), name, version, by=current_user(), with_aliases=with_aliases)
     for alias in removed:
         console.print(f"removed: alias {alias} of {name}")
     console.print(f"deleted: {name} version {version}; its number is not given out again")

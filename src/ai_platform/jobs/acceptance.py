@@ -17,7 +17,7 @@ from ai_platform.failpoints import reach
 from ai_platform.inputs.instances import Instances
 from ai_platform.jobs import statements
 from ai_platform.jobs.backlog import Backlog
-from ai_platform.jobs.notifier import Doorbell
+from ai_platform.jobs.notifier import Notifier
 from ai_platform.predictions.ids import new_id
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings
@@ -71,7 +71,7 @@ class JobAcceptance:
     Args:
         settings: the platform's settings.
         pool: connections to PostgreSQL.
-        doorbell: rung for what was committed.
+        notifier: rung for what was committed.
         backlog: how much waits already.
     """
 
@@ -79,12 +79,12 @@ class JobAcceptance:
         self,
         settings: Settings,
         pool: AsyncConnectionPool[AsyncBoundedConnection],
-        doorbell: Doorbell,
+        notifier: Notifier,
         backlog: Backlog,
     ) -> None:
         self._settings = settings
         self._pool = pool
-        self._doorbell = doorbell
+        self._notifier = notifier
         self._backlog = backlog
         self._waiting: deque[_Submission] = deque()
         self._arrived = asyncio.Event()
@@ -121,7 +121,7 @@ class JobAcceptance:
             key: the Idempotency-Key, if one was sent.
             request_hash: what must be equal when the key comes again.
             expires_in: seconds after which it expires if it is queued then; None for never.
-            waiting_jobs: queued jobs that the owner may have through this key; None for `jobs.waiting_per_owner`.
+            waiting_jobs: queued jobs that the owner may have through this key; None for `jobs.max_queued_per_owner`.
 
         Raises:
             IdempotencyKeyReused: the key was used with another request.
@@ -273,7 +273,7 @@ class JobAcceptance:
         reach("accept.committed")
         ACCEPT_GROUP.observe(len(group))
         fresh = [submission for submission in group if submission.id in inserted or submission.key is None]
-        self._doorbell.ring((submission.model, submission.version, submission.id) for submission in fresh)
+        self._notifier.notify((submission.model, submission.version, submission.id) for submission in fresh)
         for submission in fresh:
             _resolve(submission, Accepted(submission.id, submission.model, submission.version))
 
@@ -318,7 +318,7 @@ class JobAcceptance:
         else:
             replayed = row["job_id"] != submission.id
             if not replayed:  # its own first try was committed, and the answer to that was lost
-                self._doorbell.ring([(submission.model, submission.version, submission.id)])
+                self._notifier.notify([(submission.model, submission.version, submission.id)])
             _resolve(submission, Accepted(row["job_id"], row["model"], row["version"], replayed, row["state"]))
 
 

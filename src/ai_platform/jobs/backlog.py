@@ -36,14 +36,14 @@ class Backlog:
     """
 
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[AsyncBoundedConnection]) -> None:
-        self._per_owner = settings.jobs.waiting_per_owner
-        self._in_all = settings.jobs.waiting_in_all
+        self._per_owner = settings.jobs.max_queued_per_owner
+        self._in_all = settings.jobs.max_queued_jobs
         self._pool = pool
         self._queued: Counter[str] = Counter()
         self._since_look: Counter[str] = Counter()
         self._uncommitted: dict[uuid.UUID, str] = {}
         self._all = 0
-        self._finished_a_second = 0.0
+        self._finished_per_second = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ class Backlog:
         Args:
             owner: whose it is.
             job_id: the job.
-            most: queued jobs that the owner may have; None for `jobs.waiting_per_owner`.
+            most: queued jobs that the owner may have; None for `jobs.max_queued_per_owner`.
 
         Raises:
             TooManyJobs: the owner's bound is reached.
@@ -101,13 +101,13 @@ class Backlog:
             finished = await (await connection.execute(statements.FINISHED_LATELY, lately)).fetchone()
         self._queued = Counter({row["owner"]: row["queued"] for row in queued}) + self._since_look
         self._all = self._queued.total()
-        self._finished_a_second = (finished["finished"] if finished else 0) / LATELY_SECONDS
+        self._finished_per_second = (finished["finished"] if finished else 0) / LATELY_SECONDS
 
     def _retry_after(self, excess: int) -> int:
         """Seconds until the excess has drained at the rate of the last 10 s; 300 at most, and when nothing drains."""
-        if not self._finished_a_second:
+        if not self._finished_per_second:
             return LONGEST_RETRY_SECONDS
-        return max(1, min(LONGEST_RETRY_SECONDS, math.ceil(excess / self._finished_a_second)))
+        return max(1, min(LONGEST_RETRY_SECONDS, math.ceil(excess / self._finished_per_second)))
 
     async def _look_for_ever(self) -> None:
         while True:

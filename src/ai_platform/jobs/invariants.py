@@ -49,7 +49,7 @@ INVARIANTS: dict[str, tuple[str, str]] = {
         "no job is held by a worker that has been silent for two leases, or past its time limit for as long",
         (
             "SELECT jobs.id FROM jobs LEFT JOIN workers ON workers.name = jobs.lease_owner WHERE jobs.state = 'running'"
-            " AND (coalesce(workers.beat_at, jobs.lease_until - jobs.hard_limit_seconds * interval '1 second')"
+            " AND (coalesce(workers.heartbeat_at, jobs.lease_until - jobs.hard_limit_seconds * interval '1 second')"
             " < now() - 2 * %(lease)s - interval '5 seconds'"
             " OR jobs.lease_until < now() - 2 * %(lease)s - interval '5 seconds')"
         ),
@@ -57,11 +57,11 @@ INVARIANTS: dict[str, tuple[str, str]] = {
     "no_queued_job_is_forgotten": (
         "no job that is due waits long after its bell was rung while workers are alive and nothing else moves",
         (
-            "SELECT id FROM jobs WHERE state = 'queued' AND run_after < now() - 6 * %(ring_again)s"
-            " AND rung_at BETWEEN now() - 3 * %(ring_again)s AND now() - %(ring_again)s / 2"
-            " AND EXISTS (SELECT 1 FROM workers WHERE beat_at > now() - %(lease)s)"
+            "SELECT id FROM jobs WHERE state = 'queued' AND run_after < now() - 6 * %(renotify)s"
+            " AND notified_at BETWEEN now() - 3 * %(renotify)s AND now() - %(renotify)s / 2"
+            " AND EXISTS (SELECT 1 FROM workers WHERE heartbeat_at > now() - %(lease)s)"
             " AND NOT EXISTS (SELECT 1 FROM jobs WHERE state = 'running')"
-            " AND NOT EXISTS (SELECT 1 FROM jobs WHERE finished_at > now() - 3 * %(ring_again)s)"
+            " AND NOT EXISTS (SELECT 1 FROM jobs WHERE finished_at > now() - 3 * %(renotify)s)"
         ),
     ),
 }
@@ -76,7 +76,7 @@ def broken(connection: BoundedConnection, settings: JobSettings) -> dict[str, li
     """
     bounds = {
         "lease": timedelta(seconds=settings.lease_seconds),
-        "ring_again": timedelta(seconds=settings.ring_again_seconds),
+        "renotify": timedelta(seconds=settings.renotify_seconds),
     }
     found = {}
     for name, (_sentence, query) in INVARIANTS.items():

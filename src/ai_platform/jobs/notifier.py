@@ -11,14 +11,14 @@ from celery import Celery
 
 from ai_platform.settings import Settings
 from ai_platform.storage.redis import KEY_PREFIX, Breaker
-from ai_platform.telemetry import BELLS, logger
+from ai_platform.telemetry import NOTIFICATIONS, logger
 
 log = logger(__name__)
 
 QUEUE = "predict"
 RUN_JOBS = "ai_platform.run_jobs"
 # Ids in one message; a worker claims more of what waits by itself, so that messages need not be large.
-IDS_A_BELL = 256
+IDS_PER_NOTIFICATION = 256
 # Bells that wait for a Redis that is slow; beyond it they are dropped, and the sweeper rings.
 MAX_WAITING = 10_000
 
@@ -79,7 +79,7 @@ def celery_app(settings: Settings, *, for_publishing: bool = False) -> Celery:
     return app
 
 
-class Doorbell:
+class Notifier:
     """Rings from a thread of its own, so that no caller waits for Redis.
 
     Args:
@@ -92,17 +92,17 @@ class Doorbell:
         self._waiting: deque[VersionedId] = deque()
         self._changed = threading.Condition()
         self._stopping = False
-        self._thread = threading.Thread(target=self._ring_for_ever, name="doorbell", daemon=True)
+        self._thread = threading.Thread(target=self._notify_for_ever, name="notifier", daemon=True)
         self._thread.start()
 
-    def ring(self, ids: Iterable[VersionedId]) -> None:
+    def notify(self, ids: Iterable[VersionedId]) -> None:
         """Ring for jobs that were committed; returns at once, and never fails."""
         with self._changed:
             for versioned in ids:
                 if len(self._waiting) < MAX_WAITING:
                     self._waiting.append(versioned)
                 else:
-                    BELLS.labels("dropped").inc()
+                    NOTIFICATIONS.labels("dropped").inc()
             self._changed.notify()
 
     def close(self) -> None:
@@ -112,32 +112,32 @@ class Doorbell:
             self._changed.notify()
         self._thread.join(timeout=1)
 
-    def _ring_for_ever(self) -> None:
+    def _notify_for_ever(self) -> None:
         while True:
             with self._changed:
                 while not self._waiting and not self._stopping:
                     self._changed.wait()
                 if not self._waiting:
                     return
-                taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), IDS_A_BELL))]
+                taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), IDS_PER_NOTIFICATION))]
             for (model, version), group in groupby(sorted(taken), key=lambda versioned: versioned[:2]):
-                self._ring_once([str(job_id) for _, _, job_id in group], model, version)
+                self._notify_once([str(job_id) for _, _, job_id in group], model, version)
 
-    def _ring_once(self, ids: list[str], model: str, version: int) -> None:
+    def _notify_once(self, ids: list[str], model: str, version: int) -> None:
         if self._breaker.open:
-            BELLS.labels("failed").inc()
+            NOTIFICATIONS.labels("failed").inc()
             return
         try:
-            ring(self._app, ids)
+            notify(self._app, ids)
         except Exception as error:  # noqa: BLE001  # whatever a broken transport raises: the sweeper rings again
             self._breaker.trip()
-            BELLS.labels("failed").inc()
+            NOTIFICATIONS.labels("failed").inc()
             log.warning("bell not rung", why=type(error).__name__, jobs=len(ids), model=model, version=version)
         else:
-            BELLS.labels("rung").inc()
+            NOTIFICATIONS.labels("sent").inc()
 
 
-def ring(app: Celery, ids: list[str]) -> None:
+def notify(app: Celery, ids: list[str]) -> None:
     """Send one bell now.
 
     Raises:
@@ -146,10 +146,10 @@ def ring(app: Celery, ids: list[str]) -> None:
     app.send_task(RUN_JOBS, args=(ids,), queue=QUEUE, retry=False, ignore_result=True)
 
 
-def bells(rows: Iterable[dict[str, Any]], size: int = IDS_A_BELL) -> Iterable[list[str]]:
-    """Rows (id, model, version, alone) as lists of at most `size` ids of one version; lone rows by themselves."""
-    ordered = sorted(rows, key=lambda row: (row["alone"], row["model"], row["version"]))
-    for (alone, _, _), group in groupby(ordered, key=lambda row: (row["alone"], row["model"], row["version"])):
+def batches(rows: Iterable[dict[str, Any]], size: int = IDS_PER_NOTIFICATION) -> Iterable[list[str]]:
+    """Rows (id, model, version, isolated) as lists of at most `size` ids of one version; lone rows by themselves."""
+    ordered = sorted(rows, key=lambda row: (row["isolated"], row["model"], row["version"]))
+    for (isolated, _, _), group in groupby(ordered, key=lambda row: (row["isolated"], row["model"], row["version"])):
         ids = iter(str(row["id"]) for row in group)
-        while some := list(islice(ids, 1 if alone else size)):
+        while some := list(islice(ids, 1 if isolated else size)):
             yield some

@@ -34,7 +34,7 @@ FINISH_TRIES_SECONDS = 120.0
 # How long one bell may keep a child: a worker that is told to stop finishes its bells first.
 DRAIN_SECONDS = 1.0
 # After an outage: how soon a worker lets go of what it may hold without knowing it.
-GIVE_BACK_SECONDS = 2.0
+RELEASE_SECONDS = 2.0
 
 
 class JobRunner:
@@ -42,12 +42,12 @@ class JobRunner:
 
     Args:
         settings: the platform's settings.
-        ring: sends a bell that names nobody: more waits than one bell's time was enough for.
+        notify: sends a notification that names nobody: more waits than one bell's time was enough for.
     """
 
-    def __init__(self, settings: Settings, ring: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, notify: Callable[[], None]) -> None:
         self._settings = settings
-        self._ring = ring
+        self._notify = notify
         self._pool = postgres.open_pool(settings, "worker")
         self._directory = ModelDirectory(settings, "worker")
         self._redis = client(settings)
@@ -80,8 +80,8 @@ class JobRunner:
             self._run(ids)
 
     def _run(self, ids: Sequence[str]) -> None:
-        reach("worker.bell")
-        self._give_back_unknown_jobs()
+        reach("worker.notified")
+        self._release_unknown_jobs()
         until = time.monotonic() + DRAIN_SECONDS
         try:
             claimed = self._claim(statements.CLAIM_NAMED, ids=list(ids)) if ids else []
@@ -89,38 +89,38 @@ class JobRunner:
                 for (model, version), group in _by_version(claimed):
                     self._run_group(model, version, group)
                 if time.monotonic() > until:
-                    self._ring()
+                    self._notify()
                     return
                 claimed = []
         except Exception:
             # A claim whose answer was lost may have given this process jobs that it does not know of.
             self._may_hold_unknown_jobs = True
-            self._give_back_later()
+            self._release_later()
             raise
 
-    def _give_back_later(self) -> None:
+    def _release_later(self) -> None:
         """Without a bell too: none may come, and jobs that nobody computes would run past their time limit."""
-        timer = threading.Timer(GIVE_BACK_SECONDS, self._give_back_unless_busy)
+        timer = threading.Timer(RELEASE_SECONDS, self._release_unless_busy)
         timer.daemon = True
         timer.start()
 
-    def _give_back_unless_busy(self) -> None:
+    def _release_unless_busy(self) -> None:
         if not self._busy.acquire(blocking=False):
             return  # the bell that runs now has given back at its beginning
         try:
-            self._give_back_unknown_jobs()
+            self._release_unknown_jobs()
         except StorageUnavailable:
-            self._give_back_later()
+            self._release_later()
         finally:
             self._busy.release()
 
-    def _give_back_unknown_jobs(self) -> None:
+    def _release_unknown_jobs(self) -> None:
         if self._may_hold_unknown_jobs:
-            self._execute(statements.GIVE_BACK, self._me)
+            self._execute(statements.RELEASE_ALL, self._me)
             self._may_hold_unknown_jobs = False
 
     def _claim(self, statement: str, **choice: Any) -> list[Claimed]:
-        rows = self._execute(statement, {**self._me, **choice, "limit": self._settings.jobs.claim_rows})
+        rows = self._execute(statement, {**self._me, **choice, "limit": self._settings.jobs.claim_batch_size})
         return [
             Claimed(
                 row["id"],

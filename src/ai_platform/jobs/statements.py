@@ -41,10 +41,10 @@ WHERE (kept.owner, kept.key) IN (SELECT * FROM unnest(%(owners)s::text[], %(keys
 _CLAIM = """
 WITH me AS (
     INSERT INTO workers (name, host, pid, process_started) VALUES (%(worker)s, %(host)s, %(pid)s, %(process_started)s)
-    ON CONFLICT (name) DO UPDATE SET beat_at = now()
+    ON CONFLICT (name) DO UPDATE SET heartbeat_at = now()
 ), {chosen}
 UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_owner = %(worker)s,
-    alone = alone OR (SELECT count(*) FROM chosen) = 1,
+    isolated = isolated OR (SELECT count(*) FROM chosen) = 1,
     lease_until = now() + hard_limit_seconds * interval '1 second', started_at = coalesce(started_at, now())
 FROM chosen WHERE jobs.id = chosen.id
 RETURNING jobs.id, jobs.model, jobs.version, jobs.input::text AS input, jobs.attempt, jobs.hard_limit_seconds
@@ -54,7 +54,7 @@ _DUE = """jobs.state = 'queued' AND jobs.run_after <= now() AND jobs.attempt < j
 # A row whose last attempt lost its worker runs by itself, so that it cannot cost its neighbours their attempts.
 CLAIM_NAMED = _CLAIM.format(
     chosen=f"""chosen AS (
-    SELECT id FROM jobs WHERE id = ANY(%(ids)s::uuid[]) AND (NOT alone OR cardinality(%(ids)s::uuid[]) = 1)
+    SELECT id FROM jobs WHERE id = ANY(%(ids)s::uuid[]) AND (NOT isolated OR cardinality(%(ids)s::uuid[]) = 1)
         AND {_DUE}
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )"""
@@ -62,11 +62,11 @@ CLAIM_NAMED = _CLAIM.format(
 # What waits longest, of whatever model, and more of its version: a bell that any worker hears moves the whole queue.
 CLAIM_OLDEST = _CLAIM.format(
     chosen=f"""oldest AS (
-    SELECT id, model, version, alone FROM jobs WHERE {_DUE} ORDER BY run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    SELECT id, model, version, isolated FROM jobs WHERE {_DUE} ORDER BY run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), chosen AS (
     SELECT jobs.id FROM jobs, oldest
     WHERE jobs.model = oldest.model AND jobs.version = oldest.version AND {_DUE}
-        AND CASE WHEN oldest.alone THEN jobs.id = oldest.id ELSE NOT jobs.alone END
+        AND CASE WHEN oldest.isolated THEN jobs.id = oldest.id ELSE NOT jobs.isolated END
     ORDER BY jobs.run_after, jobs.id LIMIT %(limit)s FOR UPDATE OF jobs SKIP LOCKED
 )"""
 )
@@ -90,20 +90,20 @@ UPDATE jobs SET
     error_code = CASE WHEN jobs.attempt >= max_attempts THEN 'model_unavailable' END,
     error_detail = CASE WHEN jobs.attempt >= max_attempts THEN 'the model could not be fetched' END,
     finished_at = CASE WHEN jobs.attempt >= max_attempts THEN now() END,
-    lease_owner = NULL, lease_until = NULL, run_after = now() + interval '1 second', rung_at = to_timestamp(0)
+    lease_owner = NULL, lease_until = NULL, run_after = now() + interval '1 second', notified_at = to_timestamp(0)
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS held (id, attempt)
 WHERE jobs.id = held.id AND jobs.attempt = held.attempt AND jobs.state = 'running'
 RETURNING jobs.id
 """
 
 # Give back: a worker that may hold jobs it does not know of (the answer to its claim was lost) lets go of all it holds.
-GIVE_BACK = """
+RELEASE_ALL = """
 UPDATE jobs SET
     state = CASE WHEN attempt >= max_attempts THEN 'failed' ELSE 'queued' END,
     error_code = CASE WHEN attempt >= max_attempts THEN 'worker_lost' END,
     error_detail = CASE WHEN attempt >= max_attempts THEN 'the worker lost its connection to the database' END,
     finished_at = CASE WHEN attempt >= max_attempts THEN now() END,
-    lease_owner = NULL, lease_until = NULL, rung_at = to_timestamp(0)
+    lease_owner = NULL, lease_until = NULL, notified_at = to_timestamp(0)
 WHERE lease_owner = %(worker)s AND state = 'running'
 RETURNING id
 """
@@ -126,32 +126,32 @@ RETURNING id
 # A worker child says that it is there, before its first claim.
 REGISTER = """
 INSERT INTO workers (name, host, pid, process_started) VALUES (%(worker)s, %(host)s, %(pid)s, %(process_started)s)
-ON CONFLICT (name) DO UPDATE SET beat_at = now() RETURNING name
+ON CONFLICT (name) DO UPDATE SET heartbeat_at = now() RETURNING name
 """
 
 # Beat, written by the process beside a worker for the children that it sees alive; the dead it removes by name, and
 # what a removed worker held is taken back at once.
-BEAT = "UPDATE workers SET beat_at = now() WHERE name = ANY(%(names)s)"
-BURY = "DELETE FROM workers WHERE name = ANY(%(names)s)"
+HEARTBEAT = "UPDATE workers SET heartbeat_at = now() WHERE name = ANY(%(names)s)"
+DELETE_WORKERS = "DELETE FROM workers WHERE name = ANY(%(names)s)"
 LOCAL_WORKERS = "SELECT name, pid, process_started FROM workers WHERE host = %(host)s"
 FORGET_WORKERS = """
-DELETE FROM workers WHERE beat_at < now() - interval '1 hour'
+DELETE FROM workers WHERE heartbeat_at < now() - interval '1 hour'
     AND NOT EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND lease_owner = workers.name)
 """
 
 # Take back: leases whose worker is gone, has not beaten for a lease, or has run past its hard limit. What ran past it
 # by itself, in a worker that lives, would do so again, and fails. Of rows that were computed together each has a try by
 # itself first; and when the worker is gone too, nobody knows whether the row or the crash was the cause.
-TAKE_BACK = """
+RESCUE = """
 WITH dead AS (
     SELECT jobs.id, jobs.lease_until <= now() AS overran,
         jobs.attempt >= jobs.max_attempts OR (
-            jobs.alone AND jobs.lease_until <= now() AND coalesce(workers.beat_at >= now() - %(lease)s, false)
+            jobs.isolated AND jobs.lease_until <= now() AND coalesce(workers.heartbeat_at >= now() - %(lease)s, false)
         ) AS ends
     FROM jobs LEFT JOIN workers ON workers.name = jobs.lease_owner
     WHERE jobs.state = 'running' AND (
         workers.name IS NULL
-        OR (%(judge_silence)s AND (workers.beat_at < now() - %(lease)s OR jobs.lease_until <= now()))
+        OR (%(judge_silence)s AND (workers.heartbeat_at < now() - %(lease)s OR jobs.lease_until <= now()))
     )
     ORDER BY jobs.id FOR UPDATE OF jobs SKIP LOCKED
 )
@@ -164,7 +164,7 @@ UPDATE jobs SET
         ELSE 'the last of its attempts lost the worker process that ran it' END,
     finished_at = CASE WHEN dead.ends THEN now() END,
     run_after = now() + CASE WHEN attempt = 1 THEN 0 ELSE least(power(2, attempt - 2), 30) END * interval '1 second',
-    lease_owner = NULL, lease_until = NULL, alone = true, rung_at = to_timestamp(0)
+    lease_owner = NULL, lease_until = NULL, isolated = true, notified_at = to_timestamp(0)
 FROM dead WHERE jobs.id = dead.id
 RETURNING jobs.id, jobs.state
 """
@@ -185,14 +185,14 @@ RETURNING id
 """
 
 # Ring again: for rows whose bell was lost with Redis, or is overdue; oldest first, no more than the workers can take.
-RING_AGAIN = """
-UPDATE jobs SET rung_at = now()
+RENOTIFY = """
+UPDATE jobs SET notified_at = now()
 WHERE id IN (
-    SELECT id FROM jobs WHERE state = 'queued' AND alone = %(alone)s
-        AND run_after <= now() AND rung_at <= now() - %(ring_again)s
+    SELECT id FROM jobs WHERE state = 'queued' AND isolated = %(isolated)s
+        AND run_after <= now() AND notified_at <= now() - %(renotify)s
     ORDER BY run_after LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
-RETURNING id, model, version, alone
+RETURNING id, model, version, isolated
 """
 
 DELETE_OLD_JOBS = """
@@ -237,7 +237,7 @@ SELECT state, count(*) AS jobs,
 FROM jobs GROUP BY state
 """
 HEALTH = """
-SELECT (SELECT count(*) FROM workers WHERE beat_at > now() - %(lease)s) AS alive,
+SELECT (SELECT count(*) FROM workers WHERE heartbeat_at > now() - %(lease)s) AS alive,
     (SELECT count(*) FROM jobs WHERE state = 'queued') AS queued,
     (SELECT count(*) FROM jobs WHERE state = 'running') AS running,
     (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float FROM jobs WHERE state = 'queued')

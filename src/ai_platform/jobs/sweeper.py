@@ -12,7 +12,7 @@ import redis.exceptions
 
 from ai_platform.failpoints import reach
 from ai_platform.jobs import statements
-from ai_platform.jobs.notifier import IDS_A_BELL, QUEUE, bells, celery_app, ring
+from ai_platform.jobs.notifier import IDS_PER_NOTIFICATION, QUEUE, batches, celery_app, notify
 from ai_platform.jobs.processes import host_identity, is_same, state_of
 from ai_platform.models.registry import uploads, versions
 from ai_platform.predictions.log.retention import LogRetention
@@ -26,7 +26,7 @@ log = logger(__name__)
 
 SWEEP_LOCK = 0x0A1B_0002
 # Bells that one round may send: what a few workers can take, so that a long queue does not become a long list of bells.
-BELLS_A_ROUND = 16
+NOTIFICATIONS_PER_ROUND = 16
 # Bells in Redis beyond which no more are sent: each moves the whole queue, so that more would only fill Redis.
 MOST_BELLS = 64
 CLEANING_SECONDS = 60.0
@@ -60,7 +60,7 @@ class Sweeper:
         swept = 0.0
         while not stop.is_set():
             try:
-                self.beat()
+                self.heartbeat()
                 if time.monotonic() - swept >= self._jobs.sweep_seconds:
                     swept = time.monotonic()
                     self.sweep()
@@ -71,7 +71,7 @@ class Sweeper:
             stop.wait(pause)
         self._pool.close(timeout=1)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Write one beat for each child of this host that is alive and not stopped, and remove those that are gone.
 
         Raises:
@@ -83,9 +83,9 @@ class Sweeper:
             alive = [name for name, state in states.items() if state == "alive"]
             gone = [name for name, state in states.items() if state == "gone"]
             if alive:
-                connection.execute(statements.BEAT, {"names": alive})
+                connection.execute(statements.HEARTBEAT, {"names": alive})
             if gone:
-                connection.execute(statements.BURY, {"names": gone})
+                connection.execute(statements.DELETE_WORKERS, {"names": gone})
                 log.info("worker processes have ended; what they held is taken back", processes=len(gone))
             if self._steady:
                 self._kill_overrunning(connection)
@@ -101,11 +101,11 @@ class Sweeper:
             row = connection.execute(statements.SWEEP_LOCK, {"lock": SWEEP_LOCK}).fetchone()
             if row is None or not row["mine"]:
                 return
-            self._take_back(connection)
+            self._rescue(connection)
             connection.execute(statements.EXPIRE)
             overdue = self._overdue(connection)
         reach("sweeper.committed")
-        self._ring(overdue)
+        self._notify(overdue)
         self._clean()
         self._log_retention.clean(self._pool)
 
@@ -121,10 +121,8 @@ class Sweeper:
         """Whether beats have come for a whole lease, so that silence and lateness are the workers' own."""
         return self._steady_since is not None and time.monotonic() - self._steady_since >= self._jobs.lease_seconds
 
-    def _take_back(self, connection: BoundedConnection) -> None:
-        taken = connection.execute(
-            statements.TAKE_BACK, {"lease": self._lease, "judge_silence": self._steady}
-        ).fetchall()
+    def _rescue(self, connection: BoundedConnection) -> None:
+        taken = connection.execute(statements.RESCUE, {"lease": self._lease, "judge_silence": self._steady}).fetchall()
         if taken:
             failed = sum(1 for row in taken if row["state"] == "failed")
             log.warning("jobs taken back from lost workers", jobs=len(taken), failed=failed)
@@ -133,7 +131,7 @@ class Sweeper:
         overrunning = connection.execute(statements.OVERRUNNING_WORKERS, {"host": self._host}).fetchall()
         if overrunning:
             # First, while the worker lives: afterwards it would look as if it had died of itself.
-            self._take_back(connection)
+            self._rescue(connection)
         for row in overrunning:
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(row["pid"])
@@ -145,11 +143,14 @@ class Sweeper:
         """Rows to ring for, unless enough bells wait in Redis already for workers that are busy or away."""
         if not self._room_for_bells():
             return []
-        ring_again = timedelta(seconds=self._jobs.ring_again_seconds)
+        renotify = timedelta(seconds=self._jobs.renotify_seconds)
         rows = []
-        for alone, limit in ((False, BELLS_A_ROUND * IDS_A_BELL), (True, BELLS_A_ROUND)):
+        for isolated, limit in (
+            (False, NOTIFICATIONS_PER_ROUND * IDS_PER_NOTIFICATION),
+            (True, NOTIFICATIONS_PER_ROUND),
+        ):
             rows += connection.execute(
-                statements.RING_AGAIN, {"ring_again": ring_again, "limit": limit, "alone": alone}
+                statements.RENOTIFY, {"renotify": renotify, "limit": limit, "isolated": isolated}
             ).fetchall()
         return rows
 
@@ -163,11 +164,11 @@ class Sweeper:
             log.warning("Redis does not answer; bells wait", why=type(error).__name__)
             return False
 
-    def _ring(self, rows: list[dict[str, Any]]) -> None:
+    def _notify(self, rows: list[dict[str, Any]]) -> None:
         # After the commit: a bell for a row that is not there yet would find nothing.
         try:
-            for ids in bells(rows):
-                ring(self._app, ids)
+            for ids in batches(rows):
+                notify(self._app, ids)
         except Exception as error:  # noqa: BLE001  # whatever a broken transport raises: the next round rings
             self._breaker.trip()
             log.warning("bells not rung", why=type(error).__name__)

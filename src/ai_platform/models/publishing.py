@@ -17,7 +17,7 @@ from ai_platform.models.registry.aliases import PRODUCTION, Alias, Target
 from ai_platform.models.registry.announcements import announce
 from ai_platform.models.registry.manifest import Draft, Manifest, encode
 from ai_platform.models.registry.serving_reports import Waited
-from ai_platform.models.validation.validate import Proof, ProofReport, Signed, prove
+from ai_platform.models.validation.validate import Signed, Validated, ValidationReport, validate
 from ai_platform.settings import Settings
 from ai_platform.storage import audit, postgres
 from ai_platform.storage.postgres import BoundedConnection
@@ -37,7 +37,7 @@ class Published:
 
     manifest: Manifest
     version: int
-    report: ProofReport
+    report: ValidationReport
     aliases: tuple[str, ...]
     waited: Waited | None = None
 
@@ -79,17 +79,17 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="aip-publish-") as folder:
         on_step(f"trying {artifact.name} in a process of its own")
         try:
-            proof = prove(artifact, described, settings, vouched=signer is not None, workdir=Path(folder))
+            validated = validate(artifact, described, settings, is_signed=signer is not None, workdir=Path(folder))
         except ArtifactRefused as error:
             _record_refusal(settings, by, _model_of(described), error)
             raise
-        manifest, signature = _signed(described, proof, signer)
+        manifest, signature = _signed(described, validated, signer)
         on_step("recording it")
         with postgres.connect(settings, "publish") as connection:
-            version, named = _record(connection, artifact, manifest, signature, proof, by=by, alias=alias)
-    announce(settings, proof.manifest.model)
-    waited = _await_answers(settings, proof.manifest.model, [version], on_step) if named else None
-    return Published(proof.manifest, version, proof.report, named, waited)
+            version, named = _record(connection, artifact, manifest, signature, validated, by=by, alias=alias)
+    announce(settings, validated.manifest.model)
+    waited = _await_answers(settings, validated.manifest.model, [version], on_step) if named else None
+    return Published(validated.manifest, version, validated.report, named, waited)
 
 
 def promote(
@@ -188,10 +188,10 @@ def _await_answers(
     return None
 
 
-def _signed(described: Signed | Draft, proof: Proof, signer: Signer | None) -> tuple[bytes, bytes]:
+def _signed(described: Signed | Draft, validated: Validated, signer: Signer | None) -> tuple[bytes, bytes]:
     if isinstance(described, Signed):
         return described.manifest, described.signature
-    manifest = encode(proof.manifest)
+    manifest = encode(validated.manifest)
     return manifest, signer.sign(manifest) if signer is not None else b""
 
 
@@ -200,13 +200,13 @@ def _record(
     artifact: Path,
     manifest: bytes,
     signature: bytes,
-    proof: Proof,
+    validated: Validated,
     *,
     by: str,
     alias: str | None,
 ) -> tuple[int, tuple[str, ...]]:
-    model = proof.manifest.model
-    compiled = None if proof.compiled is None else (_sha256(proof.compiled), proof.compiled)
+    model = validated.manifest.model
+    compiled = None if validated.compiled is None else (_sha256(validated.compiled), validated.compiled)
     with postgres.translated(), connection.transaction():
         version = versions.add(
             connection,
@@ -215,7 +215,7 @@ def _record(
             signature,
             created_by=by,
             compiled=compiled,
-            proof=msgspec.to_builtins(proof.report),
+            validation=msgspec.to_builtins(validated.report),
         )
         taken = {one.name for one in aliases.of_model(connection, model)}
         named = alias or (PRODUCTION if PRODUCTION not in taken else None)
@@ -226,8 +226,8 @@ def _record(
             actor=by,
             action="model.publish",
             subject=f"{model}/{version}",
-            sha256=proof.sha256.hex(),
-            format=proof.manifest.format,
+            sha256=validated.sha256.hex(),
+            format=validated.manifest.format,
             alias=named,
         )
     return version, () if named is None else (named,)

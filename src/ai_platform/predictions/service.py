@@ -36,7 +36,7 @@ class Answer(msgspec.Struct, frozen=True):
     cache: str
 
 
-class Asked(msgspec.Struct, frozen=True):
+class PredictionRequest(msgspec.Struct, frozen=True):
     """A prediction that is asked for: let in, read and checked, and not made yet.
 
     Attributes:
@@ -131,7 +131,7 @@ class PredictionService:
         except (ArtifactRefused, StorageUnavailable) as error:
             raise ModelNotReady(f"version {version} of {name!r} cannot be loaded now: {error.detail}") from error
 
-    def at_once(self, asked: Asked, number: str, deadline: float | None = None) -> bytes | None:
+    def at_once(self, asked: PredictionRequest, number: str, deadline: float | None = None) -> bytes | None:
         """The encoded result object, computed here and now; None if that would hold up the loop, or the cache is asked.
 
         Args:
@@ -166,7 +166,7 @@ class PredictionService:
         return with_id(encoded, number)
 
     async def later(
-        self, asked: Asked, deadline: float | None = None, is_gone: Callable[[], bool] | None = None
+        self, asked: PredictionRequest, deadline: float | None = None, is_gone: Callable[[], bool] | None = None
     ) -> Answer:
         """The answer to what `at_once` has let in and not answered: from the cache, or computed apart from the loop.
 
@@ -191,7 +191,7 @@ class PredictionService:
         return Answer(with_id(encoded, number), cache)
 
     def _keep(
-        self, asked: Asked, number: str, begun: float, output: bytes | None, *,
+        self, asked: PredictionRequest, number: str, begun: float, output: bytes | None, *,
         cache: str | None = None, code: str | None = None,
     ) -> None:  # fmt: skip
         self._log.keep(

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 
 from ai_platform.errors import StackError
-from ai_platform.processes.process_tree import Ending, end, kill, session
+from ai_platform.processes.process_tree import StopPolicy, end, kill, session
 from ai_platform.processes.programs import Role
 from ai_platform.processes.status import SAME_START_SECONDS, Entry, read_noted, status_file
 
@@ -38,16 +38,16 @@ def end_leftovers(data_dir: Path) -> list[Role]:
 def _end(noted: list[Entry], roles: tuple[Role, ...]) -> list[Role]:
     chosen = [entry for entry in noted if entry.role in roles]
     heads = [(entry, process) for entry in chosen if (process := entry.process) is not None]
-    end([_ending(entry, process) for entry, process in heads])
+    end([_stop_policy(entry, process) for entry, process in heads])
     for entry in chosen:
         kill(_strays(entry))
     return [entry.role for entry, _ in heads]
 
 
-def _ending(entry: Entry, process: psutil.Process) -> Ending:
+def _stop_policy(entry: Entry, process: psutil.Process) -> StopPolicy:
     if entry.role == "postgres":
-        return Ending(process, signal.SIGINT, SECONDS, signal.SIGQUIT)
-    return Ending(process, signal.SIGTERM, SECONDS)
+        return StopPolicy(process, signal.SIGINT, SECONDS, signal.SIGQUIT)
+    return StopPolicy(process, signal.SIGTERM, SECONDS)
 
 
 def _strays(entry: Entry) -> list[psutil.Process]:

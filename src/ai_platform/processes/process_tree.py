@@ -1,4 +1,4 @@
-"""A process and everything that it started: finding all of it, and ending all of it."""
+"""A process and everything that it started: finding all of it, and policy all of it."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ PAUSE_BETWEEN_LOOKS = 0.02
 
 
 @dataclass(frozen=True)
-class Ending:
+class StopPolicy:
     """How one process is to end.
 
     Attributes:
@@ -66,27 +66,27 @@ def send(members: Iterable[psutil.Process], number: signal.Signals) -> None:
             continue
 
 
-def end(endings: list[Ending], meanwhile: Callable[[float], None] = time.sleep) -> None:
+def end(policies: list[StopPolicy], meanwhile: Callable[[float], None] = time.sleep) -> None:
     """Ask each to end, wait for all of them together, and kill what is left with all that it started.
 
     It takes at most the longest `seconds` and two more.
 
     Args:
-        endings: who is to end, and how.
+        policies: who is to end, and how.
         meanwhile: called again and again with the seconds that may be spent (reading their output, say).
     """
-    families = [family(ending.process) for ending in endings]
-    for ending, members in zip(endings, families, strict=True):
-        send([ending.process], ending.first)
+    trees = [family(policy.process) for policy in policies]
+    for policy, members in zip(policies, trees, strict=True):
+        send([policy.process], policy.first)
         # One that is stopped acts on a signal only once it goes on.
         send(members, signal.SIGCONT)
-    _wait(endings, {ending.process: ending.seconds for ending in endings}, meanwhile)
-    stubborn = [ending for ending in endings if lives(ending.process) and ending.last != signal.SIGKILL]
-    for ending in stubborn:
-        send([ending.process], ending.last)
-    _wait(stubborn, {ending.process: 1.0 for ending in stubborn}, meanwhile)
-    for ending, members in zip(endings, families, strict=True):
-        kill([*members, *family(ending.process)], meanwhile)
+    _wait(policies, {policy.process: policy.seconds for policy in policies}, meanwhile)
+    stubborn = [policy for policy in policies if lives(policy.process) and policy.last != signal.SIGKILL]
+    for policy in stubborn:
+        send([policy.process], policy.last)
+    _wait(stubborn, {policy.process: 1.0 for policy in stubborn}, meanwhile)
+    for policy, members in zip(policies, trees, strict=True):
+        kill([*members, *family(policy.process)], meanwhile)
 
 
 def kill(members: Iterable[psutil.Process], meanwhile: Callable[[float], None] = time.sleep) -> None:
@@ -98,9 +98,9 @@ def kill(members: Iterable[psutil.Process], meanwhile: Callable[[float], None] =
         meanwhile(PAUSE_BETWEEN_LOOKS)
 
 
-def _wait(endings: list[Ending], seconds: dict[psutil.Process, float], meanwhile: Callable[[float], None]) -> None:
+def _wait(policies: list[StopPolicy], seconds: dict[psutil.Process, float], meanwhile: Callable[[float], None]) -> None:
     start = time.monotonic()
-    while any(lives(ending.process) and time.monotonic() - start < seconds[ending.process] for ending in endings):
+    while any(lives(policy.process) and time.monotonic() - start < seconds[policy.process] for policy in policies):
         meanwhile(PAUSE_BETWEEN_LOOKS)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Wakeups:
+class SignalWakeup:
     """While it is entered, signals wake a selector through `fileno()` and end nothing by themselves.
 
     Only the main thread may enter it.

@@ -14,9 +14,9 @@ import psutil
 from ai_platform.errors import StackError
 from ai_platform.processes.children import Child
 from ai_platform.processes.output import Output
-from ai_platform.processes.process_tree import Ending, end, family, kill, send
+from ai_platform.processes.process_tree import StopPolicy, end, family, kill, send
 from ai_platform.processes.programs import Program, Role, adopt_orphans
-from ai_platform.processes.signal_wakeup import Wakeups
+from ai_platform.processes.signal_wakeup import SignalWakeup
 from ai_platform.processes.status import Entry
 
 LONGEST_WAIT = 0.5
@@ -54,14 +54,14 @@ class Supervisor:
         self._changed = changed
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
-        self._wakeups = Wakeups()
+        self._wakeup = SignalWakeup()
         self._once: Child | None = None
         self._adopts = False
         self._stopping_since: int | None = None
 
     def __enter__(self) -> Self:
-        self._wakeups.__enter__()
-        self._selector.register(self._wakeups.fileno(), selectors.EVENT_READ)
+        self._wakeup.__enter__()
+        self._selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
         self._adopts = adopt_orphans(wanted=True)
         return self
 
@@ -73,7 +73,7 @@ class Supervisor:
         finally:
             adopt_orphans(wanted=False)
             self._selector.close()
-            self._wakeups.__exit__(kind, error, trace)
+            self._wakeup.__exit__(kind, error, trace)
 
     def start(self, program: Program) -> None:
         """Start a program and keep it running.
@@ -133,7 +133,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End everything in order, within 15 s: what works first, then Valkey, then PostgreSQL."""
-        self._stopping_since = self._wakeups.asked
+        self._stopping_since = self._wakeup.asked
         for child in filter(_is_alive, self._children):
             # A part that ends speaks to the servers once more; one that is paused would keep it waiting.
             send(family(_head(child)), signal.SIGCONT)
@@ -146,7 +146,7 @@ class Supervisor:
         self._children.clear()
 
     def _end(self, group: list[Child]) -> None:
-        end([_ending(child) for child in group if _is_alive(child)], self._pump)
+        end([_stop_policy(child) for child in group if _is_alive(child)], self._pump)
         for child in group:
             self._clear_away(child)
 
@@ -158,7 +158,7 @@ class Supervisor:
         """
         busy = self.output.behind or any(child.is_eager for child in self._children)
         self._pump(WAIT_WHILE_STARTING if busy else LONGEST_WAIT)
-        if self._wakeups.asked:
+        if self._wakeup.asked:
             raise StopAsked
         changed = [self._look_after(child) for child in self._children]
         self._bury_orphans()
@@ -202,9 +202,9 @@ class Supervisor:
             if isinstance(key.data, Child):
                 self._show(key.data)
             else:
-                self._wakeups.clear()
-        if self._stopping_since is not None and self._wakeups.asked > self._stopping_since:
-            self._stopping_since = self._wakeups.asked
+                self._wakeup.clear()
+        if self._stopping_since is not None and self._wakeup.asked > self._stopping_since:
+            self._stopping_since = self._wakeup.asked
             self.output.line("up", "already stopping")
         self.output.flush()
 
@@ -265,9 +265,9 @@ def _head(child: Child) -> psutil.Process:
     return child.head
 
 
-def _ending(child: Child) -> Ending:
+def _stop_policy(child: Child) -> StopPolicy:
     program = child.program
-    return Ending(_head(child), program.stop_signal, program.stop_seconds, program.last_signal)
+    return StopPolicy(_head(child), program.stop_signal, program.stop_seconds, program.last_signal)
 
 
 def _how(status: int | None) -> str:

@@ -22,7 +22,7 @@ FORMATS: dict[str, Runtime] = {
     "python": PythonRuntime(),
 }
 
-# Formats whose libraries compute without the interpreter's lock, so that a thread is as good as a process. Of the
+# Formats whose libraries compute without the GIL, so that a thread is as good as a process. Of the
 # others it depends on the model, and is measured.
 RELEASES_LOCK = frozenset({"onnx", "xgboost", "lightgbm"})
 

@@ -4,7 +4,7 @@ import getpass
 import os
 
 
-def person() -> str:
+def current_user() -> str:
     """The user's name, or the number of one that has none."""
     try:
         return getpass.getuser()

@@ -17,7 +17,7 @@ from ai_platform.models.registry.manifest import Manifest, encode
 from ai_platform.models.validation.validate import Signed
 from ai_platform.runtimes.sklearn.model import SklearnModel
 from ai_platform.settings import Settings
-from ai_platform.training.current_user import person
+from ai_platform.training.current_user import current_user
 from ai_platform.training.iris import Trained
 
 
@@ -78,7 +78,7 @@ def publish(settings: Settings, files: ModelFile, alias: str | None = PRODUCTION
         ArtifactRefused: the files do not belong together, or the model is not what its manifest says.
         StorageUnavailable: PostgreSQL is away.
     """
-    return publishing.publish(settings, files.artifact, files.signed(), by=person(), alias=alias)
+    return publishing.publish(settings, files.artifact, files.signed(), by=current_user(), alias=alias)
 
 
 def _describe(trained: Trained, artifact: bytes) -> Manifest:

@@ -11,7 +11,7 @@ from ai_platform.models.publishing import Published
 from ai_platform.models.registry.manifest import Draft
 from ai_platform.runtimes.samples import from_frame
 from ai_platform.settings import Settings, load
-from ai_platform.training.current_user import person
+from ai_platform.training.current_user import current_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def publish(
             settings,
             artifact,
             draft,
-            by=person(),
+            by=current_user(),
             signer=signer(settings.signing_key_file, settings.trusted_keys_dir),
             alias=alias,
         )

@@ -12,7 +12,7 @@ from ai_platform.settings import Settings, load
 from ai_platform.storage import postgres
 
 BEATING = """
-SELECT count(*) AS alive FROM workers WHERE split_part(host, '/', 1) = %(host)s AND beat_at > now() - %(lease)s
+SELECT count(*) AS alive FROM workers WHERE split_part(host, '/', 1) = %(host)s AND heartbeat_at > now() - %(lease)s
 """
 
 

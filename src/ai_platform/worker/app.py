@@ -16,7 +16,7 @@ from kombu.transport import redis as transport
 from kombu.transport import virtual
 
 from ai_platform import failpoints
-from ai_platform.jobs.notifier import QUEUE, RUN_JOBS, celery_app, ring
+from ai_platform.jobs.notifier import QUEUE, RUN_JOBS, celery_app, notify
 from ai_platform.settings import Settings
 from ai_platform.telemetry import configure_logging, logger
 
@@ -30,7 +30,7 @@ def build(settings: Settings) -> Celery:
     transport.Channel.QoS = _Credit
     app = celery_app(settings)
     app.amqp.Connection = _Connection
-    child = _Child(settings, lambda: ring(app, []))
+    child = _Child(settings, lambda: notify(app, []))
     worker_process_init.connect(child.start, weak=False)
 
     @app.task(name=RUN_JOBS)  # type: ignore[untyped-decorator]
@@ -81,9 +81,9 @@ def run(settings: Settings) -> None:
 class _Child:
     """What one child of the prefork pool holds; connections and models are opened after the fork."""
 
-    def __init__(self, settings: Settings, ring_again: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, renotify: Callable[[], None]) -> None:
         self._settings = settings
-        self._ring_again = ring_again
+        self._renotify = renotify
         self._runner: Any = None
 
     def start(self, **_signal: object) -> None:
@@ -93,7 +93,7 @@ class _Child:
         from ai_platform.jobs.runner import JobRunner  # after the fork: numerical libraries do not survive one
 
         failpoints.configure(self._settings.failpoints_dir)
-        self._runner = JobRunner(self._settings, self._ring_again)
+        self._runner = JobRunner(self._settings, self._renotify)
         self._runner.warm()
 
     def run(self, ids: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The gate: who calls and whether they may, decided in one place for every door of the API."""
+"""The authorizer: who calls and whether they may, decided in one place for every door of the API."""
 
 import re
 from typing import NoReturn
@@ -7,18 +7,18 @@ from urllib.parse import unquote_to_bytes
 from ai_platform.access.key_text import KEY_IN_BYTES
 from ai_platform.access.keyring import Keyring, refused
 from ai_platform.access.limiter import Limiter
-from ai_platform.access.principal import ANYBODY, NOBODY, Principal
-from ai_platform.api.http.request_head import Head
+from ai_platform.access.principal import ANONYMOUS, UNAUTHENTICATED, Principal
+from ai_platform.api.http.request_head import RequestHead
 from ai_platform.errors import Forbidden, KeyInUrl, KeysUnavailable, Unauthenticated
 from ai_platform.telemetry import AUTHENTICATION_FAILURES, FORBIDDEN
 
 # These ask for no key: a load balancer has none. To callers without one they say no more than the status.
-OPEN = frozenset({"/", "/health", "/health/live", "/health/ready"})
+PUBLIC_ROUTES = frozenset({"/", "/health", "/health/live", "/health/ready"})
 # For routes that any valid key may use.
 ANY = ""
 PREDICT = "predict"
 # What each route needs. A route that does not stand here is refused to everybody, so that none is open by oversight.
-NEEDS: dict[tuple[str, str], str] = {
+ROUTE_SCOPES: dict[tuple[str, str], str] = {
     ("GET", "/docs"): ANY,
     ("GET", "/docs/start.js"): ANY,
     ("GET", "/docs/{name}"): ANY,
@@ -62,7 +62,7 @@ AUDITED = frozenset({"keys:admin", "models:write"})
 _KEY_PARAMETER = re.compile(rb"(?:^|&)(?:x-)?(?:api[-_]?key|access_token)=", re.IGNORECASE)
 
 
-class Gate:
+class Authorizer:
     """Lets requests in.
 
     Args:
@@ -74,7 +74,7 @@ class Gate:
         self._keyring = keyring
         self._limiter = limiter
 
-    def admit(self, head: Head) -> Principal:
+    def admit(self, head: RequestHead) -> Principal:
         """Who calls; noted in the head for everything behind, with what the limits leave. Waits for nothing.
 
         Raises:
@@ -85,9 +85,9 @@ class Gate:
         """
         if head.query or b"aip" in head.raw_path or b"%" in head.raw_path:
             _refuse_key_in_url(head)
-        is_open = head.path in OPEN
+        is_open = head.path in PUBLIC_ROUTES
         if self._keyring is None:
-            principal = ANYBODY
+            principal = ANONYMOUS
         elif is_open:
             principal = self._known(head)
         else:
@@ -98,7 +98,7 @@ class Gate:
             head.ticket.take(1)
         return principal
 
-    def authorize(self, head: Head, route: str) -> Principal:
+    def authorize(self, head: RequestHead, route: str) -> Principal:
         """The caller, if the route is one of those that they may use.
 
         Args:
@@ -108,17 +108,17 @@ class Gate:
         Raises:
             Forbidden: otherwise; also when nobody said what the route needs.
         """
-        if route in OPEN:
+        if route in PUBLIC_ROUTES:
             return head.principal
         method = "GET" if head.method == "HEAD" else head.method
-        needed = NEEDS.get((method, route))
+        needed = ROUTE_SCOPES.get((method, route))
         if needed is None:
             raise Forbidden("nobody may use this route: it does not say what it needs")
         if needed != ANY and needed not in head.principal.scopes:
             self._refuse(head.principal, f"{method} {route}", needed)
         return head.principal
 
-    def authorize_prediction(self, head: Head, route: str, model: str) -> None:
+    def authorize_prediction(self, head: RequestHead, route: str, model: str) -> None:
         """Refuse who may not predict with a model, whether or not it exists.
 
         Args:
@@ -142,22 +142,22 @@ class Gate:
     def note_refusal(self, principal: Principal, action: str, scope: str, why: str = "scope") -> None:
         """Have a refusal written to the audit log, if it is one of those that belong there."""
         if self._keyring is not None and scope in AUDITED:
-            self._keyring.notes.refuse(principal.owner, principal.key_id, action, why)
+            self._keyring.deferred.refuse(principal.owner, principal.key_id, action, why)
 
     def _refuse(self, principal: Principal, action: str, needed: str) -> NoReturn:
         FORBIDDEN.labels(needed).inc()
         self.note_refusal(principal, action, needed)
         raise Forbidden(_why(principal, needed))
 
-    def _known(self, head: Head) -> Principal:
+    def _known(self, head: RequestHead) -> Principal:
         assert self._keyring is not None
         text = _key_of(head)
         if text is None:
-            return NOBODY
+            return UNAUTHENTICATED
         try:
             return self._keyring.authenticate(text)
         except (Unauthenticated, KeysUnavailable):
-            return NOBODY
+            return UNAUTHENTICATED
 
 
 def require_model(principal: Principal, name: str) -> None:
@@ -171,7 +171,7 @@ def require_model(principal: Principal, name: str) -> None:
         raise Forbidden("this key may not use that model")
 
 
-def charge(head: Head, rows: int) -> None:
+def charge(head: RequestHead, rows: int) -> None:
     """Take the rows of a request that was read, but for the one that was taken when it came.
 
     Raises:
@@ -181,7 +181,7 @@ def charge(head: Head, rows: int) -> None:
         head.ticket.take(rows - 1)
 
 
-def _key_of(head: Head) -> bytes | None:
+def _key_of(head: RequestHead) -> bytes | None:
     """The key that a request shows; other kinds of Authorization are not ours to read.
 
     Raises:
@@ -206,7 +206,7 @@ def _key_of(head: Head) -> bytes | None:
     return found
 
 
-def _refuse_key_in_url(head: Head) -> None:
+def _refuse_key_in_url(head: RequestHead) -> None:
     query = head.query
     whole = head.raw_path + b"?" + query
     if _KEY_PARAMETER.search(query) or KEY_IN_BYTES.search(unquote_to_bytes(whole)):

@@ -3,7 +3,7 @@
 import re
 import time
 
-from ai_platform.api.http.request_head import Head
+from ai_platform.api.http.request_head import RequestHead
 from ai_platform.errors import InvalidHeader
 
 HEADER = b"x-request-timeout-ms"
@@ -11,7 +11,7 @@ LONGEST_MS = 30_000
 _MILLISECONDS = re.compile(rb"[1-9][0-9]{0,4}")
 
 
-def timeout_of(head: Head) -> float | None:
+def timeout_of(head: RequestHead) -> float | None:
     """Seconds that the caller gives the request; None when it does not say.
 
     Raises:
@@ -25,7 +25,7 @@ def timeout_of(head: Head) -> float | None:
     return int(given[0]) / 1_000
 
 
-def deadline_of(head: Head) -> float | None:
+def deadline_of(head: RequestHead) -> float | None:
     """The same as a moment on the monotonic clock, counted from now: to be called when the request has arrived.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 from ai_platform.api.http import security_headers
 from ai_platform.api.http.hosts import Hosts
 from ai_platform.api.http.problems import encoded_problem, internal
-from ai_platform.api.http.request_head import Head
+from ai_platform.api.http.request_head import RequestHead
 from ai_platform.api.http.request_id import given_id
 from ai_platform.errors import ExpectationFailed, PlatformError
 from ai_platform.predictions.ids import new_text
@@ -24,7 +24,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 UNMATCHED = "unmatched"
 
 
-class Envelope:
+class Middleware:
     """Wraps the lane and the FastAPI application alike.
 
     Args:
@@ -73,7 +73,7 @@ class Envelope:
         finally:
             _count(scope, status, time.perf_counter() - begun)
 
-    def _check(self, scope: Scope, head: Head) -> None:
+    def _check(self, scope: Scope, head: RequestHead) -> None:
         if "aip_refusal" in scope:
             raise scope["aip_refusal"]
         self._hosts.check(head.all(b"host"))
@@ -81,12 +81,12 @@ class Envelope:
             raise ExpectationFailed("only 100-continue can be expected")
 
 
-def _head(scope: Scope) -> Head:
+def _head(scope: Scope) -> RequestHead:
     """The request's head, read now unless that was done before."""
     if "aip_begun" in scope:
-        head: Head = scope["aip_begun"].head
+        head: RequestHead = scope["aip_begun"].head
     else:
-        head = Head(scope["method"], scope["path"], scope["raw_path"], scope["query_string"], scope["headers"])
+        head = RequestHead(scope["method"], scope["path"], scope["raw_path"], scope["query_string"], scope["headers"])
         head.client = scope["client"]
     scope["aip_head"] = head
     return head

@@ -6,7 +6,7 @@ import re
 from fastapi import Request
 
 from ai_platform.access.principal import Principal
-from ai_platform.api.http.request_head import Head
+from ai_platform.api.http.request_head import RequestHead
 from ai_platform.errors import InvalidParameter
 
 # Narrower than `float`, which also reads `1_0` and the digits of other scripts.
@@ -15,7 +15,7 @@ _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,3})?")
 
 def principal_of(request: Request) -> Principal:
     """Who calls, as the gate found it."""
-    head: Head = request.scope["aip_head"]
+    head: RequestHead = request.scope["aip_head"]
     return head.principal
 
 

@@ -1,12 +1,12 @@
-"""What stands above a request's body, read once for everybody who asks: gate, lane, accepting."""
+"""What stands above a request's body, read once for everybody who asks: authorizer, endpoint, accepting."""
 
 from ai_platform.access.limiter import Ticket
-from ai_platform.access.principal import NOBODY, Principal
+from ai_platform.access.principal import UNAUTHENTICATED, Principal
 
 Headers = list[tuple[bytes, bytes]]
 
 
-class Head:
+class RequestHead:
     """The request line and headers of one request, and what the gate has found out about its caller.
 
     Attributes:
@@ -35,7 +35,7 @@ class Head:
         self.headers = headers
         self.named = dict(headers)
         self.repeats = len(self.named) != len(headers)
-        self.principal: Principal = NOBODY
+        self.principal: Principal = UNAUTHENTICATED
         self.ticket: Ticket | None = None
 
     def all(self, name: bytes) -> list[bytes]:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ai_platform.access.gcra import FASTEST_ROWS_A_SECOND, MOST_BURST_ROWS, SLOWEST_ROWS_A_SECOND
+from ai_platform.access.gcra import FASTEST_ROWS_PER_SECOND, MOST_BURST_ROWS, SLOWEST_ROWS_PER_SECOND
 from ai_platform.access.key_spec import FIELDS
 from ai_platform.access.principal import SCOPES
-from ai_platform.api.http.auth import ANY, NEEDS
+from ai_platform.api.http.auth import ANY, ROUTE_SCOPES
 from ai_platform.api.routes.keys import LONGEST_OVERLAP
 
 Json = dict[str, Any]
@@ -27,7 +27,11 @@ _RIGHTS: Json = {
     "owner": _OWNER,
     "scopes": _SCOPES,
     "models": _MODELS,
-    "rows_a_second": {"type": ["number", "null"], "minimum": SLOWEST_ROWS_A_SECOND, "maximum": FASTEST_ROWS_A_SECOND},
+    "rows_per_second": {
+        "type": ["number", "null"],
+        "minimum": SLOWEST_ROWS_PER_SECOND,
+        "maximum": FASTEST_ROWS_PER_SECOND,
+    },
     "burst_rows": _COUNT,
     "waiting_jobs": _COUNT,
 }
@@ -140,7 +144,7 @@ def secure(document: Json, *, asked: bool) -> None:
         document["components"]["securitySchemes"] = _SECURITY
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            needed = NEEDS.get((method.upper(), path))
+            needed = ROUTE_SCOPES.get((method.upper(), path))
             if needed is None:
                 continue
             if asked:

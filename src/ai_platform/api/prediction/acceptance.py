@@ -11,7 +11,7 @@ from ai_platform.api.http.auth import charge
 from ai_platform.api.http.deadline import timeout_of
 from ai_platform.api.http.middleware import Send
 from ai_platform.api.http.parameters import seconds_of
-from ai_platform.api.http.request_head import Head, Headers
+from ai_platform.api.http.request_head import Headers, RequestHead
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidHeader, InvalidParameter, PlatformError
 from ai_platform.jobs.acceptance import Accepted, request_hash
@@ -44,7 +44,7 @@ async def accept(
     services: Services,
     prepared: PreparedModel,
     body: bytes,
-    head: Head,
+    head: RequestHead,
     send: Send,
     *,
     later: bool,
@@ -99,7 +99,7 @@ async def _wait(services: Services, accepted: Accepted, owner: str, seconds: flo
         return None
 
 
-def preference_of(head: Head) -> Preference:
+def preference_of(head: RequestHead) -> Preference:
     """The preferences that are known here; unknown and malformed ones are ignored, as the RFC says."""
     given = head.all(b"prefer")
     if not given:
@@ -137,7 +137,7 @@ def _headers(accepted: Accepted, *, applied: bool) -> Headers:
     return headers
 
 
-def idempotency_key_of(head: Head) -> str | None:
+def idempotency_key_of(head: RequestHead) -> str | None:
     """The Idempotency-Key of a request, quoted or not; None when it has none.
 
     Raises:
@@ -154,7 +154,7 @@ def idempotency_key_of(head: Head) -> str | None:
     return text
 
 
-def _expires_in(head: Head, most: float) -> float | None:
+def _expires_in(head: RequestHead, most: float) -> float | None:
     if not head.query:
         return None
     query = parse_qs(head.query.decode("latin-1"), keep_blank_values=True)

@@ -1,4 +1,4 @@
-"""The lane: the short way of prediction requests, in front of FastAPI's routes. One implementation for all of them."""
+"""The prediction endpoint, in front of FastAPI's routes: one implementation for all prediction paths."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ from ai_platform.api.http.auth import charge
 from ai_platform.api.http.body import read_json_body
 from ai_platform.api.http.deadline import deadline_of
 from ai_platform.api.http.middleware import App, Receive, Scope, Send
-from ai_platform.api.http.request_head import Head
+from ai_platform.api.http.request_head import RequestHead
 from ai_platform.api.prediction.acceptance import accept, idempotency_key_of, preference_of, send_json
 from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed
@@ -19,7 +19,7 @@ from ai_platform.models.registry.aliases import ALIAS_NAME, PRODUCTION
 from ai_platform.models.registry.versions import MODEL_NAME
 from ai_platform.predictions.ids import new_text
 from ai_platform.predictions.model.prepared import PreparedModel
-from ai_platform.predictions.service import Asked
+from ai_platform.predictions.service import PredictionRequest
 from ai_platform.settings import Settings
 from ai_platform.telemetry import Tally, request_tally
 
@@ -53,7 +53,7 @@ class Target:
     tally: Tally | None
 
 
-class Begun(msgspec.Struct, frozen=True):
+class PendingRequest(msgspec.Struct, frozen=True):
     """A request that was let in, read and checked, and is not answered yet.
 
     Attributes:
@@ -63,15 +63,15 @@ class Begun(msgspec.Struct, frozen=True):
     """
 
     target: Target
-    head: Head
-    asked: Asked
+    head: RequestHead
+    asked: PredictionRequest
 
 
-class PredictionLane:
+class PredictionEndpoint:
     """Answers prediction requests; hands all others to the application behind it.
 
     A request is let in (`enter`), read, and begun (`begin`); what costs microseconds is answered with that. The rest is
-    awaited. `Express` takes the first steps where a request arrives in one piece, and comes here for the rest.
+    awaited. `FastPath` takes the first steps where a request arrives in one piece, and comes here for the rest.
 
     Args:
         app: the FastAPI application.
@@ -97,31 +97,31 @@ class PredictionLane:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun: Begun | None = scope.get("aip_begun")
+        begun: PendingRequest | None = scope.get("aip_begun")
         if begun is not None:
             scope["aip_route"] = begun.target.route
             await self._answer_later(begun.asked, scope, send)
             return
         target = self.known.get(scope["raw_path"]) or _target_of(scope["path"])
         if target is None:
-            self.services.gate.admit(scope["aip_head"])
+            self.services.authorizer.admit(scope["aip_head"])
             await self._app(scope, receive, send)
         else:
             await self._answer(target, scope, receive, send)
 
-    def enter(self, target: Target, head: Head) -> None:
+    def enter(self, target: Target, head: RequestHead) -> None:
         """Let a request in; what the gate finds out stands in its head afterwards.
 
         Raises:
             PlatformError: it may not, or is no POST.
         """
-        gate = self.services.gate
-        gate.admit(head)
+        authorizer = self.services.authorizer
+        authorizer.admit(head)
         if head.method != "POST":
             raise MethodNotAllowed("POST")
-        gate.authorize_prediction(head, target.route, target.model or self._default)
+        authorizer.authorize_prediction(head, target.route, target.model or self._default)
 
-    def resolve(self, target: Target, head: Head) -> PreparedModel | None:
+    def resolve(self, target: Target, head: RequestHead) -> PreparedModel | None:
         """The version that answers, from memory; None when it is asked for by number and must be loaded.
 
         Raises:
@@ -134,18 +134,18 @@ class PredictionLane:
             return predictions.held(target.model, target.version)
         return predictions.current(target.model, target.alias, head.named.get(self._affinity))
 
-    def begin(self, head: Head, prepared: PreparedModel, instances: Instances, body: bytes) -> Asked:
+    def begin(self, head: RequestHead, prepared: PreparedModel, instances: Instances, body: bytes) -> PredictionRequest:
         """Charge the rows of a request that was let in, read and checked.
 
         Raises:
             RateLimited: there is no room for them.
         """
         charge(head, len(instances.rows))
-        return Asked(prepared, instances, body, head.principal)
+        return PredictionRequest(prepared, instances, body, head.principal)
 
     async def _answer(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
         scope["aip_route"] = target.route
-        head: Head = scope["aip_head"]
+        head: RequestHead = scope["aip_head"]
         self.enter(target, head)
         deadline = deadline_of(head)
         body = await read_json_body(scope, receive, self._settings)
@@ -174,7 +174,9 @@ class PredictionLane:
         else:
             await send_json(send, 200, encoded, [(b"x-cache", b"bypass")])
 
-    async def _answer_later(self, asked: Asked, scope: Scope, send: Send, deadline: float | None = None) -> None:
+    async def _answer_later(
+        self, asked: PredictionRequest, scope: Scope, send: Send, deadline: float | None = None
+    ) -> None:
         answered = await self.services.predictions.later(asked, deadline, scope.get("aip_gone"))
         await send_json(send, 200, answered.body, [(b"x-cache", answered.cache.encode())])
 

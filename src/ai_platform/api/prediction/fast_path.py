@@ -1,7 +1,7 @@
 """The express door: a prediction request that came in one piece is answered where it was read, without a task.
 
 It takes the lane's own steps, one after another and without waiting. What cannot be answered so goes on to the envelope
-and the lane: untouched, if that is seen before the caller is charged anything, else as far as it was begun.
+and the endpoint: untouched, if that is seen before the caller is charged anything, else as far as it was begun.
 """
 
 import time
@@ -12,9 +12,9 @@ from ai_platform.api.http.deadline import HEADER as DEADLINE
 from ai_platform.api.http.decoding import LARGE_BYTES
 from ai_platform.api.http.hosts import Hosts
 from ai_platform.api.http.problems import encoded_problem, internal
-from ai_platform.api.http.request_head import Head, Headers
+from ai_platform.api.http.request_head import Headers, RequestHead
 from ai_platform.api.http.request_id import given_id
-from ai_platform.api.prediction.endpoint import Begun, PredictionLane, Target
+from ai_platform.api.prediction.endpoint import PendingRequest, PredictionEndpoint, Target
 from ai_platform.errors import PlatformError
 from ai_platform.predictions.ids import new_text
 from ai_platform.predictions.model.prepared import PreparedModel
@@ -33,29 +33,29 @@ _OK = 200
 _STATUS_LINE = b"HTTP/1.1 %d %b\r\n"
 
 
-class Express:
+class FastPath:
     """Answers prediction requests at once.
 
     Args:
-        lane: whose steps it takes.
+        endpoint: whose steps it takes.
         hosts: which are served.
         settings: whether addresses of callers come from a proxy.
     """
 
-    def __init__(self, lane: PredictionLane, hosts: Hosts, settings: Settings) -> None:
-        self._lane = lane
+    def __init__(self, endpoint: PredictionEndpoint, hosts: Hosts, settings: Settings) -> None:
+        self._endpoint = endpoint
         self._hosts = hosts
         # The address matters to its limit alone; then uvicorn finds out whose it is, on the long way.
-        by_proxy = bool(settings.api.trusted_proxies and settings.access.address_rows_a_second)
+        by_proxy = bool(settings.api.trusted_proxies and settings.access.address_rows_per_second)
         self._long_way = _LONG_WAY | {b"x-forwarded-for"} if by_proxy else _LONG_WAY
         self._middle = (
             _lines(security_headers.API) + b"content-type: application/json\r\nx-cache: bypass\r\nx-request-id: "
         )
         self._given: Headers = []
         self._start = b""
-        self.targets = lane.known
+        self.targets = endpoint.known
 
-    def answer(self, target: Target, head: Head, body: bytes, given: Headers) -> bytes | Begun | None:
+    def answer(self, target: Target, head: RequestHead, body: bytes, given: Headers) -> bytes | PendingRequest | None:
         """Answer a POST of HTTP/1.1 on a connection that is kept open.
 
         Args:
@@ -78,11 +78,11 @@ class Express:
         number = new_text()
         token = REQUEST_ID.set(request_id or number)
         try:
-            self._lane.enter(target, head)
-            asked = self._lane.begin(head, prepared, prepared.decoder.decode(body), body)
-            encoded = self._lane.services.predictions.at_once(asked, number)
+            self._endpoint.enter(target, head)
+            asked = self._endpoint.begin(head, prepared, prepared.decoder.decode(body), body)
+            encoded = self._endpoint.services.predictions.at_once(asked, number)
             if encoded is None:
-                return Begun(target, head, asked)
+                return PendingRequest(target, head, asked)
             status = _OK
             answer = self.written(head, request_id or number, encoded, given)
         except PlatformError as error:
@@ -95,7 +95,7 @@ class Express:
         self._count(target, status, time.perf_counter() - begun_at)
         return answer
 
-    def _prepared(self, target: Target, head: Head, body: bytes) -> PreparedModel | None:
+    def _prepared(self, target: Target, head: RequestHead, body: bytes) -> PreparedModel | None:
         """The version that answers; None if this request must go the long way."""
         named = head.named
         if head.repeats or named.get(b"content-type") != _JSON or not self._long_way.isdisjoint(named):
@@ -103,11 +103,11 @@ class Express:
         if len(body) > LARGE_BYTES or not self._hosts.knows(named.get(b"host")):
             return None
         try:
-            return self._lane.resolve(target, head)
+            return self._endpoint.resolve(target, head)
         except PlatformError:
             return None
 
-    def written(self, head: Head, request_id: str, body: bytes, given: Headers) -> bytes:
+    def written(self, head: RequestHead, request_id: str, body: bytes, given: Headers) -> bytes:
         """An answer with 200, as it goes to the connection.
 
         Args:
@@ -123,7 +123,7 @@ class Express:
             self._start, request_id.encode("ascii"), limits, len(body), body,
         )  # fmt: skip
 
-    def _refusal(self, error: PlatformError, head: Head, given: Headers) -> tuple[int, bytes]:
+    def _refusal(self, error: PlatformError, head: RequestHead, given: Headers) -> tuple[int, bytes]:
         status, headers, body = encoded_problem(error)
         headers.append((b"x-request-id", (REQUEST_ID.get() or "").encode()))
         headers += [*(head.ticket.headers() if head.ticket is not None else ()), *security_headers.API]

@@ -82,7 +82,7 @@ async def follow_job(request: Request, job_id: str) -> Response:
     longest = services.settings.limits.stream_seconds
     services.watcher.require_room()
     seen = stages(services.jobs, services.watcher, job, owner=owner, after=after, seconds=longest)
-    welcome = partial(services.gate.still_admits, principal)
+    welcome = partial(services.authorizer.still_admits, principal)
     return StreamingResponse(_events(seen, welcome), media_type="text/event-stream", headers=_STREAM)
 
 

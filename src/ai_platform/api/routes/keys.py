@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from ai_platform.access import keys as rows
 from ai_platform.access.api_key import ApiKey, every_key
-from ai_platform.access.key_spec import terms_of
+from ai_platform.access.key_spec import key_spec_of
 from ai_platform.access.keyring import Keyring
 from ai_platform.api.http.body import read_json_body
 from ai_platform.api.http.parameters import principal_of, seconds_of
@@ -48,10 +48,10 @@ async def create_key(request: Request) -> Response:
         Forbidden: it would have more rights than the caller, or a later end, or wider limits.
     """
     services: Services = request.app.state.services
-    terms = terms_of(loads(await read_json_body(request.scope, request.receive, services.settings)))
+    spec = key_spec_of(loads(await read_json_body(request.scope, request.receive, services.settings)))
     principal = principal_of(request)
     return await _change(
-        request, "key.create", lambda connection: rows.create(connection, terms, principal.owner, principal)
+        request, "key.create", lambda connection: rows.create(connection, spec, principal.owner, principal)
     )
 
 
@@ -120,7 +120,7 @@ async def _bounded(request: Request, action: str, change: Callable[[BoundedConne
     try:
         return await with_connection(request, change)
     except Forbidden:
-        services.gate.note_refusal(principal_of(request), action, "keys:admin", why="more than its own rights")
+        services.authorizer.note_refusal(principal_of(request), action, "keys:admin", why="more than its own rights")
         raise
 
 

@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from ai_platform import __version__
-from ai_platform.access.principal import NOBODY
+from ai_platform.access.principal import UNAUTHENTICATED
 from ai_platform.api.http.parameters import principal_of
 from ai_platform.api.http.problems import RETRY_SECONDS
 from ai_platform.api.routes.versions_health import counts, require_versions, versions_body
@@ -80,7 +80,7 @@ async def ready(request: Request) -> Response:
         KeysUnavailable: it can ask nobody for a key.
     """
     services: Services = request.app.state.services
-    if request.app.state.life.ending:
+    if request.app.state.lifecycle.ending:
         raise ModelNotReady("the server is stopping")
     require_versions(services.directory, services.settings.models)
     if services.keyring is not None:
@@ -89,7 +89,7 @@ async def ready(request: Request) -> Response:
 
 
 def _is_known(request: Request) -> bool:
-    return principal_of(request) is not NOBODY
+    return principal_of(request) is not UNAUTHENTICATED
 
 
 def _model(services: Services) -> dict[str, Any]:

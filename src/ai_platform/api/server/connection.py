@@ -13,7 +13,7 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from ai_platform.api.draining import Life
+from ai_platform.api.draining import Lifecycle
 from ai_platform.api.server.room import Room
 from ai_platform.api.server.transport import LingeringTransport
 from ai_platform.errors import MalformedRequest, Overloaded, PlatformError, RequestTimedOut
@@ -21,9 +21,9 @@ from ai_platform.settings import LimitSettings
 from ai_platform.telemetry import CONNECTIONS_CUT, CONNECTIONS_REFUSED
 
 # A body that has used up its seconds goes on as long as it keeps this pace, so that an upload has no fixed size.
-SLOWEST_BYTES_A_SECOND = 65_536
+SLOWEST_BYTES_PER_SECOND = 65_536
 # A caller who reads an answer at less than this pace is cut off.
-SLOWEST_READ_BYTES_A_SECOND = 1_024
+SLOWEST_READ_BYTES_PER_SECOND = 1_024
 # After the keep-alive time a connection is still read for so long; what comes then gets its answer, with
 # `Connection: close`. A caller that keeps idle connections for no longer than we do never meets a closed one.
 LATE_SECONDS = 5.0
@@ -36,7 +36,7 @@ SMALL_BYTES = 16_384
 # Of what one connection may hold beyond one body: a read of the event loop's, and the socket's high-water mark.
 READ_BYTES = 327_680
 
-_OVER = Life()
+_OVER = Lifecycle()
 _OVER.ending = True
 
 
@@ -70,7 +70,7 @@ class Connection(HttpToolsProtocol):
     """What a connection does without looking at bytes."""
 
     limits: LimitSettings
-    life: Life
+    lifecycle: Lifecycle
     room: Room
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -136,8 +136,8 @@ class Connection(HttpToolsProtocol):
             self._look_when_idle(self.timeout_keep_alive)
         elif left > 0:
             self._look_when_idle(left)
-        elif self.life is not _OVER:
-            self.life = _OVER
+        elif self.lifecycle is not _OVER:
+            self.lifecycle = _OVER
             self._look_when_idle(LATE_SECONDS)
         elif not self.transport.is_closing():
             if self._lingering.has_input():
@@ -205,7 +205,7 @@ class Connection(HttpToolsProtocol):
     def _reader_is_slow(self, before: int) -> None:
         """Whoever has read less than the pace demands is cut off, unless nothing more is left."""
         read = before - self._lingering.get_write_buffer_size()
-        if read < min(before, SLOWEST_READ_BYTES_A_SECOND * self.limits.answer_seconds):
+        if read < min(before, SLOWEST_READ_BYTES_PER_SECOND * self.limits.answer_seconds):
             self._cut("unread")
         else:
             self._watch_reader()
@@ -275,7 +275,7 @@ class Connection(HttpToolsProtocol):
             self._body_is_slow()
 
     def _body_is_slow(self) -> None:
-        allowed = self.limits.body_seconds + self._content / SLOWEST_BYTES_A_SECOND
+        allowed = self.limits.body_seconds + self._content / SLOWEST_BYTES_PER_SECOND
         left = self._begun + allowed - self.loop.time()
         if left > 0:
             self._set_timer(max(left, 0.1))

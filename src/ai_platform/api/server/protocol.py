@@ -8,10 +8,10 @@ import asyncio
 
 import httptools
 
-from ai_platform.api.draining import Life
-from ai_platform.api.http.request_head import Head
-from ai_platform.api.prediction.endpoint import Begun, Target
-from ai_platform.api.prediction.fast_path import Express
+from ai_platform.api.draining import Lifecycle
+from ai_platform.api.http.request_head import RequestHead
+from ai_platform.api.prediction.endpoint import PendingRequest, Target
+from ai_platform.api.prediction.fast_path import FastPath
 from ai_platform.api.server.connection import Connection, Stage
 from ai_platform.api.server.framing import check_framing, head_without_upgrade
 from ai_platform.api.server.room import Room, Surplus, Trailers
@@ -46,7 +46,7 @@ class BoundedProtocol(Connection):
     """
 
     unsuspicious: int
-    express: Express
+    fast_path: FastPath
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The caller has connected."""
@@ -97,7 +97,7 @@ class BoundedProtocol(Connection):
         if self.parser.should_upgrade():
             self._check_tunnel()
             return  # `_feed_without_upgrade` comes next
-        target = self.express.targets.get(self.url)
+        target = self.fast_path.targets.get(self.url)
         if target is not None and self._is_free() and self.parser.get_method() == b"POST":
             self._stage, self._fed = Stage.BODY, 0
             self._held, self._body = target, b""
@@ -131,9 +131,9 @@ class BoundedProtocol(Connection):
                 super().on_message_complete()
             return
         self._stage = Stage.NOTHING
-        head = Head("POST", self._held.route, self.url, b"", self.headers)
+        head = RequestHead("POST", self._held.route, self.url, b"", self.headers)
         head.client = self.client
-        answer = self.express.answer(self._held, head, self._body, self.server_state.default_headers)
+        answer = self.fast_path.answer(self._held, head, self._body, self.server_state.default_headers)
         if isinstance(answer, bytes):
             self._held = None
             self._at_once += 1
@@ -239,11 +239,11 @@ class BoundedProtocol(Connection):
 
     def _is_free(self) -> bool:
         """Whether a whole answer can be written at once, and the connection stays open after it."""
-        if self._answers() or self._at_once >= MOST_AT_ONCE or self.flow.write_paused or self.life.ending:
+        if self._answers() or self._at_once >= MOST_AT_ONCE or self.flow.write_paused or self.lifecycle.ending:
             return False
         return self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
 
-    def _let_go(self, begun: Begun | None) -> None:
+    def _let_go(self, begun: PendingRequest | None) -> None:
         """Send the request that is held on the long way, as far as it has come.
 
         Raises:
@@ -289,7 +289,7 @@ class BoundedProtocol(Connection):
         self.scope["headers"] = headers
         self.scope["aip_gone"] = self.transport.is_closing  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
-        if self.life.ending:
+        if self.lifecycle.ending:
             self.cycle.keep_alive = False
         self._content = self._chunks = self._after = 0
         self._surplus = Surplus(self.limits.header_bytes)
@@ -341,9 +341,9 @@ class BoundedProtocol(Connection):
                 self.transport.close()
 
 
-def bounded(limits: LimitSettings, express: Express, life: Life) -> type[BoundedProtocol]:
+def bounded(limits: LimitSettings, fast_path: FastPath, lifecycle: Lifecycle) -> type[BoundedProtocol]:
     """The protocol class of a process with these limits, whose prediction requests may go through that door."""
     unsuspicious = min(limits.url_bytes, limits.header_bytes)
     room = Room(limits.buffered_mb * 1024 * 1024)
-    own = {"limits": limits, "unsuspicious": unsuspicious, "express": express, "life": life, "room": room}
+    own = {"limits": limits, "unsuspicious": unsuspicious, "fast_path": fast_path, "lifecycle": lifecycle, "room": room}
     return type("BoundedProtocol", (BoundedProtocol,), own)

@@ -9,12 +9,12 @@ import uvicorn
 from ai_platform import failpoints
 from ai_platform.access.bind_policy import require_protected
 from ai_platform.api.app import create
-from ai_platform.api.draining import DrainingServer, Life, Word
-from ai_platform.api.server.arbiter import Parent
+from ai_platform.api.draining import DrainingServer, Lifecycle, Word
+from ai_platform.api.server.arbiter import Arbiter
 from ai_platform.api.server.listening import listen
 from ai_platform.api.server.protocol import bounded
 from ai_platform.api.server.sharing import Counts, SharingServer
-from ai_platform.api.server.workers import ORDERS, Place
+from ai_platform.api.server.workers import ORDERS, Assignment
 from ai_platform.api.shared_metrics import take_slot, unshare
 from ai_platform.settings import Settings
 from ai_platform.telemetry import API_PROCESSES, configure_logging, logger
@@ -48,40 +48,40 @@ def run(settings: Settings) -> None:
 
 def server(settings: Settings) -> DrainingServer:
     """The server of a process that is alone on its port, with the application in it."""
-    life = Life()
-    return SharingServer(configuration(settings, life), life, settings.api, _show, Counts(1), 0)
+    lifecycle = Lifecycle()
+    return SharingServer(configuration(settings, lifecycle), lifecycle, settings.api, _show, Counts(1), 0)
 
 
 def _run_several(settings: Settings) -> None:
     api = settings.api
-    life = Life()
-    place = None
+    lifecycle = Lifecycle()
+    assignment = None
     try:
         sockets = listen(api.host, api.port)
         log.info("listening", addresses=[made.getsockname()[:2] for made in sockets], processes=api.processes)
-        shared = configuration(settings, life)
+        shared = configuration(settings, lifecycle)
         shared.load()
-        parent = Parent(api.processes, api.unready_seconds + api.drain_seconds, sockets)
-        place = parent.run()
+        parent = Arbiter(api.processes, api.shutdown_delay_seconds + api.drain_seconds, sockets)
+        assignment = parent.run()
     finally:
-        if place is None:
+        if assignment is None:
             unshare()
-    if place is None:
+    if assignment is None:
         assert parent.ended_by is not None
         signal.raise_signal(parent.ended_by)
         return
-    take_slot(place.slot)
-    life.patience = settings.models.load_seconds if place.successor else FIRST_SECONDS
-    child = SharingServer(shared, life, api, lambda word: _tell(place, word), parent.counts, place.slot)
+    take_slot(assignment.slot)
+    lifecycle.patience = settings.models.load_seconds if assignment.successor else FIRST_SECONDS
+    child = SharingServer(shared, lifecycle, api, lambda word: _tell(assignment, word), parent.counts, assignment.slot)
     for order in ORDERS:
         signal.signal(order, child.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
     child.run(sockets)
 
 
-def _tell(place: Place, word: Word) -> None:
+def _tell(assignment: Assignment, word: Word) -> None:
     _show(word)
-    place.tell(word)
+    assignment.tell(word)
 
 
 def _show(word: Word) -> None:
@@ -105,15 +105,15 @@ def _within_files(settings: Settings) -> Settings:
     return settings.model_copy(update={"limits": settings.limits.model_copy(update={"connections": connections})})
 
 
-def configuration(settings: Settings, life: Life) -> uvicorn.Config:
+def configuration(settings: Settings, lifecycle: Lifecycle) -> uvicorn.Config:
     """Uvicorn's configuration, with the application in it."""
-    application = create(settings, life)
+    application = create(settings, lifecycle)
     return uvicorn.Config(
         application.app,
         host=settings.api.host,
         port=settings.api.port,
         loop="uvloop",
-        http=bounded(settings.limits, application.express, life),
+        http=bounded(settings.limits, application.fast_path, lifecycle),
         ws="none",
         access_log=False,
         log_config=None,

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from ai_platform.api.draining import DrainingServer, Life, Word
+from ai_platform.api.draining import DrainingServer, Lifecycle, Word
 from ai_platform.api.server.listening import listen
 from ai_platform.errors import StackError
 from ai_platform.settings import ApiSettings
@@ -97,7 +97,7 @@ class Acceptor:
             self._counts.set(self._slot, self._held() + len(self._beginning))
 
     def close(self) -> None:
-        """Take no more; the parent's copies of the sockets stay open."""
+        """Take no more; the arbiter's copies of the sockets stay open."""
         self._is_open = False
         self._counts.clear(self._slot)
         for listening in self._sockets:
@@ -168,7 +168,7 @@ class SharingServer(DrainingServer):
 
     Args:
         config: uvicorn's configuration.
-        life: of this process.
+        lifecycle: of this process.
         settings: how it ends.
         tell: called when it serves, and when it begins to drain.
         counts: the connections of all processes on the port.
@@ -176,10 +176,10 @@ class SharingServer(DrainingServer):
     """
 
     def __init__(  # noqa: PLR0917
-        self, config: uvicorn.Config, life: Life, settings: ApiSettings, tell: Callable[[Word], None],
+        self, config: uvicorn.Config, lifecycle: Lifecycle, settings: ApiSettings, tell: Callable[[Word], None],
         counts: Counts, slot: int,
     ) -> None:  # fmt: skip
-        super().__init__(config, life, settings, tell)
+        super().__init__(config, lifecycle, settings, tell)
         self._counts = counts
         self._slot = slot
         self._acceptor: Acceptor | None = None

@@ -1,4 +1,4 @@
-"""The children of the API's parent: how one is forked, what it says, and when its successor may start."""
+"""The workers of the API's parent: how one is forked, what it says, and when its successor may start."""
 
 import gc
 import os
@@ -20,7 +20,7 @@ NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Assignment:
     """What a process is told at its birth.
 
     Attributes:
@@ -34,7 +34,7 @@ class Place:
     report: int
 
     def tell(self, word: str) -> None:
-        """Say something to the parent, if there still is one."""
+        """Say something to the arbiter, if there still is one."""
         try:
             os.write(self.report, word[:1].encode())
         except OSError:
@@ -42,7 +42,7 @@ class Place:
 
 
 @dataclass(eq=False, slots=True)
-class Post:
+class WorkerSlot:
     """One of so many processes that are to run.
 
     Attributes:
@@ -66,12 +66,12 @@ class Post:
 
 
 @dataclass(eq=False, slots=True)
-class Child:
+class WorkerProcess:
     """A living process, as its parent sees it.
 
     Attributes:
         pid: its process id.
-        post: which it fills.
+        worker_slot: which it fills.
         slot: its number among those that live.
         pipe: the reading end of what it says.
         replaces: whose end waits until it serves.
@@ -81,10 +81,10 @@ class Child:
     """
 
     pid: int
-    post: Post
+    worker_slot: WorkerSlot
     slot: int
     pipe: int
-    replaces: "Child | None" = None
+    replaces: "WorkerProcess | None" = None
     state: Literal["starting", "serving", "draining"] = "starting"
     begun: float = field(default_factory=time.monotonic)
     kill_at: float = NEVER
@@ -108,7 +108,7 @@ class Child:
         if self.state != "draining":
             self.state = "draining"
             self.kill_at = time.monotonic() + seconds
-            self.post.why = "replaced"
+            self.worker_slot.why = "replaced"
 
     def send(self, number: int) -> None:
         """Signal it; it exists, if only as a zombie, because nobody has waited for it yet."""
@@ -116,7 +116,7 @@ class Child:
 
 
 def prepare_to_fork() -> None:
-    """Refuse to fork beside a thread, whose locks would stay locked in the child for ever; keep shared pages shared.
+    """Refuse to fork beside a thread, whose locks would stay locked in the worker for ever; keep shared pages shared.
 
     Raises:
         StackError: there is one.
@@ -129,14 +129,16 @@ def prepare_to_fork() -> None:
             "when OMP_NUM_THREADS, OPENBLAS_NUM_THREADS or MKL_NUM_THREADS ask for more than one"
         )
     gc.collect()
-    gc.freeze()  # so that collections in the children do not write to the pages that they share
+    gc.freeze()  # so that collections in the workers do not write to the pages that they share
 
 
-def fork(post: Post, slot: int, *, successor: bool, replaces: Child | None) -> Child | Place:
-    """Two processes from one: the child gets its place, the parent gets the child.
+def fork(
+    worker_slot: WorkerSlot, slot: int, *, successor: bool, replaces: WorkerProcess | None
+) -> WorkerProcess | Assignment:
+    """Two processes from one: the worker gets its place, the arbiter gets the worker.
 
-    The child has signals blocked, ends with its parent, and is in a process group of its own, so that a Ctrl-C at the
-    terminal reaches the parent alone.
+    The worker has signals blocked, ends with its parent, and is in a process group of its own, so that a Ctrl-C at the
+    terminal reaches the arbiter alone.
 
     Raises:
         OSError: the system has no room for another.
@@ -157,7 +159,7 @@ def fork(post: Post, slot: int, *, successor: bool, replaces: Child | None) -> C
         end_with_parent = ending_with(parent, signal.SIGTERM)
         if end_with_parent is not None:
             end_with_parent()
-        return Place(slot, successor, writer)
+        return Assignment(slot, successor, writer)
     os.close(writer)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
-    return Child(pid, post, slot, reader, replaces)
+    return WorkerProcess(pid, worker_slot, slot, reader, replaces)

@@ -15,7 +15,7 @@ import psutil
 from ai_platform.errors import StackError
 from ai_platform.local.embedded import data_folder, postgres, valkey
 from ai_platform.processes.files import tail
-from ai_platform.processes.process_tree import Ending, end, family, kill, send
+from ai_platform.processes.process_tree import StopPolicy, end, family, kill, send
 from ai_platform.processes.programs import Program, spawn
 
 START_SECONDS = 30.0
@@ -76,7 +76,7 @@ class Server:
         if process is None:
             return
         how = self.program
-        end([Ending(psutil.Process(process.pid), how.stop_signal, how.stop_seconds, how.last_signal)])
+        end([StopPolicy(psutil.Process(process.pid), how.stop_signal, how.stop_seconds, how.last_signal)])
         process.wait(10)
         self._process = None
 

@@ -14,14 +14,14 @@ def without_paths(text: str) -> str:
     return _FOLDERS.sub("", text)
 
 
-def sentence(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Why a model cannot be used, without paths or traces.
 
     A `ValueError` of this platform's runtimes carries a sentence of its own, which is passed on; of anything else the
     kind is named, and what it says.
     """
     if isinstance(error, MemoryError):
-        return "it needs more memory than proving allows (AI_PLATFORM_MODELS__PROVE_MEMORY_MB)"
+        return "it needs more memory than proving allows (AI_PLATFORM_MODELS__VALIDATION_MEMORY_MB)"
     if type(error).__name__ == "InconsistentVersionWarning":
         written = getattr(error, "original_sklearn_version", "?")
         present = getattr(error, "current_sklearn_version", "?")

@@ -11,9 +11,9 @@ from typing import BinaryIO, Literal
 
 from ai_platform.errors import ArtifactRefused, PlatformError
 from ai_platform.models.loading import golden
-from ai_platform.models.loading.error_text import sentence
+from ai_platform.models.loading.error_text import error_text
 from ai_platform.models.loading.signing import verify
-from ai_platform.models.loading.trust import demand
+from ai_platform.models.loading.trust import require_trusted
 from ai_platform.models.registry.manifest import COMPILED_FORMAT, Manifest, decode
 from ai_platform.models.registry.versions import Version
 from ai_platform.runtimes.base.runtime import LoadedModel
@@ -89,7 +89,7 @@ class Loader:
         except PlatformError:
             raise
         except BaseException as error:  # a model's code may raise anything, SystemExit too
-            raise ArtifactRefused(f"{version.model} {version.version} cannot be loaded: {sentence(error)}") from error
+            raise ArtifactRefused(f"{version.model} {version.version} cannot be loaded: {error_text(error)}") from error
 
     def _manifest(self, version: Version) -> Manifest:
         if version.manifest_signature:
@@ -106,7 +106,7 @@ class Loader:
         with self._verified(version.sha256, manifest.size) as artifact:
             if not signed:
                 untrusted = runtime.untrusted_types(artifact)
-                demand(manifest.format, untrusted, signed=False, operator_types=self._operator_types)
+                require_trusted(manifest.format, untrusted, signed=False, operator_types=self._operator_types)
                 artifact.seek(0)
             loaded = runtime.load(artifact, manifest.signature)
         golden.check(loaded, manifest)

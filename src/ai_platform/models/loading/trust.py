@@ -10,7 +10,9 @@ _JUDGED_BY_TYPE = "sklearn-skops"
 _SHOWN = 50
 
 
-def demand(format_name: str, untrusted: Collection[str], *, signed: bool, operator_types: Collection[str]) -> None:
+def require_trusted(
+    format_name: str, untrusted: Collection[str], *, signed: bool, operator_types: Collection[str]
+) -> None:
     """Refuse what nobody who is trusted has signed, unless opening it executes nothing of its own choice.
 
     Args:

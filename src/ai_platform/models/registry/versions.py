@@ -19,7 +19,7 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # Held shared by whoever stores artifacts until a version names them, alone by whoever deletes those that none names.
 ARTIFACTS_LOCK = 7_104_002
 
-_COLUMNS = """model, version, sha256, format, manifest, manifest_signature, compiled_sha256, compiled_size, proof,
+_COLUMNS = """model, version, sha256, format, manifest, manifest_signature, compiled_sha256, compiled_size, validation,
     created_at, created_by"""
 
 
@@ -36,7 +36,7 @@ class Version:
         manifest_signature: the line that `models.loading.signing` wrote; empty for an artifact of plain data.
         compiled_sha256: of its compiled form, 32 bytes; None when it is served as it is.
         compiled_size: of its compiled form, in bytes.
-        proof: what proving found, as `models.validation.validate` reports it.
+        validation: what proving found, as `models.validation.validate` reports it.
         created_at: when it was published.
         created_by: who published it.
     """
@@ -49,7 +49,7 @@ class Version:
     manifest_signature: bytes
     compiled_sha256: bytes | None
     compiled_size: int | None
-    proof: dict[str, Any]
+    validation: dict[str, Any]
     created_at: datetime
     created_by: str
 
@@ -79,7 +79,7 @@ def add(
     *,
     created_by: str,
     compiled: tuple[bytes, Path] | None = None,
-    proof: dict[str, Any] | None = None,
+    validation: dict[str, Any] | None = None,
 ) -> int:
     """Store an artifact, and its compiled form if it has one, as the next version of its model.
 
@@ -90,7 +90,7 @@ def add(
         manifest_signature: its signature, or empty.
         created_by: who publishes it.
         compiled: sha256 (32 bytes) and file of the compiled form.
-        proof: what proving found.
+        validation: what proving found.
 
     Returns:
         The version's number.
@@ -111,9 +111,9 @@ def add(
         connection.execute("SELECT 1 FROM models WHERE name = %s FOR UPDATE", (described.model,))
         row = connection.execute(
             "INSERT INTO model_versions (model, version, sha256, format, manifest, manifest_signature,"
-            " compiled_sha256, compiled_size, proof, created_by)"
+            " compiled_sha256, compiled_size, validation, created_by)"
             " SELECT %(model)s, coalesce(max(version), 0) + 1, %(sha256)s, %(format)s, %(manifest)s,"
-            " %(signature)s, %(compiled)s, %(compiled_size)s, %(proof)s, %(by)s"
+            " %(signature)s, %(compiled)s, %(compiled_size)s, %(validation)s, %(by)s"
             " FROM model_versions WHERE model = %(model)s RETURNING version",
             {
                 "model": described.model,
@@ -123,7 +123,7 @@ def add(
                 "signature": manifest_signature,
                 "compiled": None if compiled is None else compiled[0],
                 "compiled_size": compiled_size,
-                "proof": Json(proof or {}),
+                "validation": Json(validation or {}),
                 "by": created_by,
             },
         ).fetchone()

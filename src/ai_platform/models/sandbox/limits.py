@@ -33,7 +33,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     open_files: int = 256
 
 
-def confine(limits: Limits, folder: Path, parent: int) -> list[str]:
+def enter_sandbox(limits: Limits, folder: Path, parent: int) -> list[str]:
     """Give all of it up, for good; must run before other threads do and before anything untrusted is read.
 
     Args:

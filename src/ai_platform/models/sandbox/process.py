@@ -41,7 +41,7 @@ class Ending:
     output: str
 
 
-class ConfinedChild:
+class SandboxProcess:
     """One run of a module in a process group of its own, in an empty folder that goes with it.
 
     A context: the pipe, the folder and whatever is left of the group are gone afterwards.
@@ -54,7 +54,7 @@ class ConfinedChild:
 
     def __init__(self, module: str, pass_fds: Sequence[int], *, threads: int) -> None:
         self._command = [sys.executable, "-P", "-m", module]
-        self._folder = tempfile.TemporaryDirectory(prefix="aip-prove-", ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="aip-validate-", ignore_cleanup_errors=True)
         self._environment = _environment(Path(self._folder.name), threads)
         self._reading, self.answers_fd = os.pipe()
         self._pass_fds = (*pass_fds, self.answers_fd)
@@ -63,7 +63,7 @@ class ConfinedChild:
         self._timed_out = False
         self._output = b""
 
-    def __enter__(self) -> "ConfinedChild":
+    def __enter__(self) -> "SandboxProcess":
         return self
 
     def __exit__(

@@ -20,14 +20,14 @@ from typing import BinaryIO
 import msgspec
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.loading.error_text import sentence
+from ai_platform.models.loading.error_text import error_text
 from ai_platform.models.loading.golden import check, record
-from ai_platform.models.loading.trust import demand
+from ai_platform.models.loading.trust import require_trusted
 from ai_platform.models.registry.manifest import COMPILED_FORMAT, MOST_SAMPLE_ROWS, Draft, Manifest
 from ai_platform.models.sandbox import audit_hook
-from ai_platform.models.sandbox.limits import confine
+from ai_platform.models.sandbox.limits import enter_sandbox
 from ai_platform.models.validation.messages import Answer, Compiled, Native, Refused, Request, Verified
-from ai_platform.models.validation.sample_rows import GOLDEN_ROWS, arranged, invented, with_examples
+from ai_platform.models.validation.sample_rows import GOLDEN_ROWS, in_signature_order, synthetic_row, with_examples
 from ai_platform.models.validation.trials import Trial, Tried
 from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Rows, Runtime, Value
 from ai_platform.runtimes.base.signature import Signature
@@ -45,37 +45,37 @@ def main() -> None:
         def answer(said: Answer) -> None:
             answers.write(msgspec.json.encode(said) + b"\n")
 
-        confinement = confine(request.limits, Path.cwd(), request.parent)
+        sandbox = enter_sandbox(request.limits, Path.cwd(), request.parent)
         tried = audit_hook.watch()
         try:
-            _prove(request, confinement, tried, answer)
+            _validate(request, sandbox, tried, answer)
         except ArtifactRefused as error:
             # Where something was raised, what was tried before it says more than what the model made of the refusal.
             answer(Refused(tried[0] if tried and error.__cause__ is not None else error.detail))
         except BaseException as error:  # noqa: BLE001  # the model's code may raise anything, SystemExit too
-            answer(Refused(tried[0] if tried else sentence(error)))
+            answer(Refused(tried[0] if tried else error_text(error)))
         sys.stderr.flush()
     os._exit(0)
 
 
-def _prove(request: Request, confinement: list[str], tried: list[str], answer: Callable[[Answer], None]) -> None:
+def _validate(request: Request, sandbox: list[str], tried: list[str], answer: Callable[[Answer], None]) -> None:
     from ai_platform.runtimes.catalogue import FORMATS
 
     described = request.manifest or request.draft
     assert described is not None
     runtime = FORMATS[described.format]
     with os.fdopen(request.artifact, "rb") as artifact:
-        verified = _verified(request, runtime, artifact, confinement)
+        verified = _verified(request, runtime, artifact, sandbox)
         answer(verified)
         loaded, manifest, rows, found = _opened(request, runtime, artifact, verified)
     # A model that swallowed the refusal here would meet none where it serves.
     if tried:
         raise ArtifactRefused(tried[0])
-    answer(Native(manifest, seconds_a_row(loaded, rows), peak_bytes(), found.rows, found.non_finite))
+    answer(Native(manifest, seconds_per_row(loaded, rows), peak_bytes(), found.rows, found.non_finite))
     answer(_compiled(request, loaded, manifest, rows))
 
 
-def _verified(request: Request, runtime: Runtime, artifact: BinaryIO, confinement: list[str]) -> Verified:
+def _verified(request: Request, runtime: Runtime, artifact: BinaryIO, sandbox: list[str]) -> Verified:
     sha256 = hashlib.file_digest(artifact, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
     if request.manifest is not None and not hmac.compare_digest(sha256, request.manifest.sha256):
         raise ArtifactRefused("the artifact's bytes are not the ones that its manifest describes")
@@ -85,9 +85,9 @@ def _verified(request: Request, runtime: Runtime, artifact: BinaryIO, confinemen
     try:
         untrusted = runtime.untrusted_types(artifact)
     except ValueError as error:
-        raise ArtifactRefused(f"the file cannot be published as {described.format}: {sentence(error)}") from error
-    demand(described.format, untrusted, signed=request.signed, operator_types=request.operator_types)
-    return Verified(sha256, untrusted, confinement)
+        raise ArtifactRefused(f"the file cannot be published as {described.format}: {error_text(error)}") from error
+    require_trusted(described.format, untrusted, signed=request.signed, operator_types=request.operator_types)
+    return Verified(sha256, untrusted, sandbox)
 
 
 def _opened(
@@ -105,7 +105,7 @@ def _opened(
     gc.collect()
     loaded = _loaded(runtime, artifact, signature)
     rows = _rows(request.draft, signature)
-    trial = Trial(loaded, request.draft.format, signature, sampled=rows != [invented(signature)])
+    trial = Trial(loaded, request.draft.format, signature, sampled=rows != [synthetic_row(signature)])
     found = trial.run(rows)
     shown = rows[: min(GOLDEN_ROWS, found.rows)]
     manifest = Manifest(
@@ -128,7 +128,7 @@ def _loaded(runtime: Runtime, artifact: BinaryIO, signature: Signature) -> Loade
     try:
         return runtime.load(artifact, signature)
     except BaseException as error:
-        raise ArtifactRefused(f"the model cannot be loaded: {sentence(error)}") from error
+        raise ArtifactRefused(f"the model cannot be loaded: {error_text(error)}") from error
 
 
 def _signature(runtime: Runtime, artifact: BinaryIO, draft: Draft) -> Signature:
@@ -136,7 +136,7 @@ def _signature(runtime: Runtime, artifact: BinaryIO, draft: Draft) -> Signature:
     try:
         signature = runtime.read_signature(artifact, Hints(draft.inputs, draft.classes, draft.others))
     except BaseException as error:
-        raise ArtifactRefused(f"the model's inputs and outputs cannot be read: {sentence(error)}") from error
+        raise ArtifactRefused(f"the model's inputs and outputs cannot be read: {error_text(error)}") from error
     signature = msgspec.structs.replace(signature, extra=draft.extra)
     if not draft.enforce_ranges:
         return signature
@@ -148,10 +148,10 @@ def _signature(runtime: Runtime, artifact: BinaryIO, draft: Draft) -> Signature:
 
 
 def _rows(draft: Draft, signature: Signature) -> list[list[Value]]:
-    rows = arranged(
+    rows = in_signature_order(
         draft.inputs or signature.inputs, draft.rows[:MOST_SAMPLE_ROWS], signature, is_text=draft.others is not None
     )
-    return rows or [invented(signature)]
+    return rows or [synthetic_row(signature)]
 
 
 def _compiled(request: Request, loaded: LoadedModel, manifest: Manifest, rows: Rows) -> Compiled:
@@ -168,20 +168,20 @@ def _compiled(request: Request, loaded: LoadedModel, manifest: Manifest, rows: R
 
     found = compile_to_onnx(estimator, loaded, manifest.signature, rows, largest_bytes=request.compile_bytes)
     if isinstance(found, Refusal):
-        return Compiled(found.why, None, found.largest_difference, found.points_checked, peak_bytes())
+        return Compiled(found.why, None, found.largest_difference, found.rows_checked, peak_bytes())
     with os.fdopen(request.compiled, "wb") as file:
         file.write(found.content)
     return Compiled(
         None,
-        found.compiled_seconds_a_row,
+        found.compiled_seconds_per_row,
         found.largest_difference,
-        found.points_checked,
+        found.rows_checked,
         peak_bytes(),
         found.coverage,
     )
 
 
-def seconds_a_row(model: LoadedModel, rows: Rows) -> float:
+def seconds_per_row(model: LoadedModel, rows: Rows) -> float:
     """Median seconds of predicting one row alone, after a few calls that are not counted."""
     row = rows[:1]
     times: list[float] = []

@@ -64,7 +64,7 @@ def why(heard: Heard, ending: Ending, seconds: float) -> str:
     if heard.verified is None and ending.status > 0:
         return "the process that tries models could not start; the log says why"
     if ending.timed_out or ending.signal == "SIGXCPU":
-        return f"it did not load and predict within {seconds:g} seconds (AI_PLATFORM_MODELS__PROVE_SECONDS)"
+        return f"it did not load and predict within {seconds:g} seconds (AI_PLATFORM_MODELS__VALIDATION_SECONDS)"
     if ending.signal == "SIGKILL":
         return "the system ended it while it was tried, most likely because memory ran out"
     if ending.signal is not None:

@@ -8,36 +8,36 @@ from ai_platform.models.registry.manifest import Draft, Manifest
 from ai_platform.models.sandbox.limits import Limits
 
 
-class ProofReport(msgspec.Struct, frozen=True, kw_only=True):
+class ValidationReport(msgspec.Struct, frozen=True, kw_only=True):
     """What proving found; kept beside the version.
 
     Attributes:
         form: which form is served.
         why_native: one sentence about why the native form is; None for a compiled one.
-        native_seconds_a_row: median time of one row in the native form.
-        compiled_seconds_a_row: the same of the compiled form; None without one.
+        native_seconds_per_row: median time of one row in the native form.
+        compiled_seconds_per_row: the same of the compiled form; None without one.
         largest_difference: largest difference of a probability or a prediction between the two; None without one.
-        points_checked: how many rows were compared.
+        rows_checked: how many rows were compared.
         coverage: what of the model these rows reached, for people: classes and leaves of trees; empty without a graph.
         peak_bytes: largest resident memory of the child, the libraries included.
         seconds: how long proving took.
         rows_tried: rows that were predicted together, beside some of them alone; of a small sample, repeated.
         non_finite_rows: those among them with an output that is NaN or infinite.
         untrusted_types: what opening the artifact executes or makes by its own choice.
-        confinement: what the child was held by: `limits`, and `seccomp` and `landlock` where the kernel has them.
+        sandbox: what the child was held by: `limits`, and `seccomp` and `landlock` where the kernel has them.
     """
 
     form: Literal["compiled", "native"]
     why_native: str | None = None
-    native_seconds_a_row: float
-    compiled_seconds_a_row: float | None = None
+    native_seconds_per_row: float
+    compiled_seconds_per_row: float | None = None
     largest_difference: float | None = None
-    points_checked: int = 0
+    rows_checked: int = 0
     coverage: str = ""
     peak_bytes: int
     seconds: float
     untrusted_types: list[str]
-    confinement: list[str]
+    sandbox: list[str]
     rows_tried: int = 0
     non_finite_rows: int = 0
 
@@ -76,12 +76,12 @@ class Verified(msgspec.Struct, frozen=True, tag=True):
     Attributes:
         sha256: of all its bytes, 64 hexadecimal digits.
         untrusted_types: what opening it would execute or make.
-        confinement: what holds this process.
+        sandbox: what holds this process.
     """
 
     sha256: str
     untrusted_types: list[str]
-    confinement: list[str]
+    sandbox: list[str]
 
 
 class Native(msgspec.Struct, frozen=True, tag=True):
@@ -89,14 +89,14 @@ class Native(msgspec.Struct, frozen=True, tag=True):
 
     Attributes:
         manifest: the one that was given, or the one that was made of the draft.
-        seconds_a_row: median.
+        seconds_per_row: median.
         peak_bytes: largest resident memory so far.
         rows_tried: rows that were predicted together, beside some of them alone.
         non_finite_rows: those among them with an output that is NaN or infinite.
     """
 
     manifest: Manifest
-    seconds_a_row: float
+    seconds_per_row: float
     peak_bytes: int
     rows_tried: int
     non_finite_rows: int
@@ -106,9 +106,9 @@ class Compiled(msgspec.Struct, frozen=True, tag=True):
     """What came of compiling; a sentence in `why_native` when nothing did."""
 
     why_native: str | None
-    seconds_a_row: float | None = None
+    seconds_per_row: float | None = None
     largest_difference: float | None = None
-    points_checked: int = 0
+    rows_checked: int = 0
     peak_bytes: int = 0
     coverage: str = ""
 

@@ -7,7 +7,7 @@ import orjson
 from ai_platform.errors import ArtifactRefused, InvalidInput, PlatformError
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.models.registry.manifest import MOST_SAMPLE_ROWS, Draft, Manifest
-from ai_platform.models.validation.sample_rows import arranged, shown
+from ai_platform.models.validation.sample_rows import in_signature_order, shown
 from ai_platform.runtimes.base.runtime import Value
 from ai_platform.runtimes.base.signature import Signature
 from ai_platform.settings import LimitSettings
@@ -38,7 +38,7 @@ def _sample(draft: Draft | None, signature: Signature) -> list[list[Value]]:
     if draft is None or not draft.rows:
         return []
     rows = draft.rows[:MOST_SAMPLE_ROWS]
-    return arranged(draft.inputs or signature.inputs, rows, signature, is_text=draft.others is not None)
+    return in_signature_order(draft.inputs or signature.inputs, rows, signature, is_text=draft.others is not None)
 
 
 class _Rows:

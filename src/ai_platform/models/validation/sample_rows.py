@@ -12,7 +12,7 @@ from ai_platform.runtimes.base.signature import Feature, Signature
 GOLDEN_ROWS = 10
 
 
-def arranged(
+def in_signature_order(
     inputs: Sequence[Feature], rows: Sequence[Sequence[Value]], signature: Signature, *, is_text: bool = False
 ) -> list[list[Value]]:
     """Rows of a sample in the order of a signature, without those that lack a value which the model needs.
@@ -58,14 +58,14 @@ def _as_served(feature: Feature, value: Value) -> Value:
     return int(value) if feature.type == "integer" and value == int(value) else float(value)
 
 
-def invented(signature: Signature) -> list[Value]:
+def synthetic_row(signature: Signature) -> list[Value]:
     """One row that a model with this signature should be able to predict."""
     return [_value(feature) for feature in signature.inputs]
 
 
 def shown(signature: Signature) -> list[Value]:
     """The row that documentation shows: the examples, null only where it is admitted."""
-    made_up = zip(signature.inputs, invented(signature), strict=True)
+    made_up = zip(signature.inputs, synthetic_row(signature), strict=True)
     return [None if feature.nullable and feature.example is None else value for feature, value in made_up]
 
 

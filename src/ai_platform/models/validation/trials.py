@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.loading.error_text import sentence
+from ai_platform.models.loading.error_text import error_text
 from ai_platform.models.loading.golden import NATIVE_TOLERANCE, agree
 from ai_platform.models.validation.sample_rows import shown
 from ai_platform.runtimes.base.non_finite import non_finite
@@ -118,10 +118,10 @@ class Trial:
 
     def _why(self, place: int, error: Exception) -> str:
         if isinstance(error, WrongOutputs):
-            return f"the model does not answer each row with one output: {sentence(error)}"
+            return f"the model does not answer each row with one output: {error_text(error)}"
         if not self.sampled:
-            return f"the model cannot predict: {sentence(error)}; give --sample with rows that it can predict"
-        return f"the model cannot predict row {place + 1} of the sample: {sentence(error)}; leave out rows like it"
+            return f"the model cannot predict: {error_text(error)}; give --sample with rows that it can predict"
+        return f"the model cannot predict row {place + 1} of the sample: {error_text(error)}; leave out rows like it"
 
     def _together(self, many: Sequence[Row], rows: Sequence[Row]) -> Outputs:
         try:
@@ -131,7 +131,7 @@ class Trial:
             for place in range(min(len(rows), len(many))):
                 self._alone(rows, place)
             raise ArtifactRefused(
-                f"the model predicts one row and not {len(many)} rows together: {sentence(error)}{self._advice}"
+                f"the model predicts one row and not {len(many)} rows together: {error_text(error)}{self._advice}"
             ) from error
         if misfit is not None:
             raise ArtifactRefused(f"{misfit}; each row must give one output{self._advice}")

@@ -15,15 +15,15 @@ from ai_platform.models.loading.signing import verify
 from ai_platform.models.registry.manifest import Draft, Manifest, decode
 from ai_platform.models.registry.versions import MODEL_NAME
 from ai_platform.models.sandbox.limits import Limits
-from ai_platform.models.sandbox.process import ConfinedChild, Ending
+from ai_platform.models.sandbox.process import Ending, SandboxProcess
 from ai_platform.models.validation.heard import Heard, step, understood, why
-from ai_platform.models.validation.messages import Compiled, Native, ProofReport, Request, Verified
+from ai_platform.models.validation.messages import Compiled, Native, Request, ValidationReport, Verified
 from ai_platform.models.validation.own_rows import require_admitted
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import Settings
 from ai_platform.telemetry import logger
 
-__all__ = ["Proof", "ProofReport", "Signed", "prove"]
+__all__ = ["Signed", "Validated", "ValidationReport", "validate"]
 
 log = logger(__name__)
 
@@ -53,7 +53,7 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class Validated:
     """A proven artifact.
 
     Attributes:
@@ -66,26 +66,26 @@ class Proof:
     manifest: Manifest
     sha256: bytes
     compiled: Path | None
-    report: ProofReport
+    report: ValidationReport
 
 
-def prove(
+def validate(
     artifact: Path,
     described: Signed | Draft,
     settings: Settings,
     *,
-    vouched: bool,
+    is_signed: bool,
     workdir: Path,
     on_step: Step = _unheard,
-) -> Proof:
+) -> Validated:
     """Verify, open, try and compile an artifact in a child process. Takes seconds; may be called from any thread.
 
     Args:
         artifact: the model file; read through one descriptor, following no link.
         described: its manifest, or what is said of a model that has none.
         settings: limits, trusted keys, trusted types.
-        vouched: whether the caller holds a trusted signing key, and will sign the manifest that is made of a draft. It
-            says nothing of a manifest that exists already.
+        is_signed: whether the caller holds a trusted signing key, and will sign the manifest that is made of a
+            draft. It says nothing of a manifest that exists already.
         workdir: an existing folder, which gets the compiled form.
         on_step: told in a few words what was done, each time when something was.
 
@@ -94,7 +94,7 @@ def prove(
             signer, its types, its libraries, its outputs, or what it did when it was opened.
     """
     begun = time.monotonic()
-    manifest, signed = _trusted(described, settings, vouched=vouched)
+    manifest, signed = _trusted(described, settings, is_signed=is_signed)
     _refuse_strange(manifest or described)  # type: ignore[arg-type]
     compiled = workdir / COMPILED_NAME
     with _opened(artifact, manifest) as artifact_fd, _created(compiled) as compiled_fd:
@@ -110,16 +110,16 @@ def prove(
             manifest=manifest,
             draft=described if isinstance(described, Draft) else None,
         )
-        verified, native, outcome = _answers(request, settings.models.prove_seconds, on_step)
+        verified, native, outcome = _answers(request, settings.models.validation_seconds, on_step)
     made = manifest or _made(native.manifest, described, verified, size)
     require_admitted(made, request.draft, settings.limits)
     on_step("its own rows are admitted as requests are")
     _require_finite(native, settings)
-    if "seccomp" not in verified.confinement:
-        log.warning("proven without a filter of system calls", confinement=verified.confinement)
+    if "seccomp" not in verified.sandbox:
+        log.warning("proven without a filter of system calls", sandbox=verified.sandbox)
     if outcome.why_native is not None:
         compiled.unlink()
-    return Proof(
+    return Validated(
         made,
         bytes.fromhex(verified.sha256),
         compiled if outcome.why_native is None else None,
@@ -150,9 +150,9 @@ def _require_finite(native: Native, settings: Settings) -> None:
         )
 
 
-def _trusted(described: Signed | Draft, settings: Settings, *, vouched: bool) -> tuple[Manifest | None, bool]:
+def _trusted(described: Signed | Draft, settings: Settings, *, is_signed: bool) -> tuple[Manifest | None, bool]:
     if isinstance(described, Draft):
-        return None, vouched
+        return None, is_signed
     if described.signature:
         verify(described.manifest, described.signature, settings.trusted_keys_dir)
     return decode(described.manifest), bool(described.signature)
@@ -198,8 +198,8 @@ def _created(path: Path) -> Iterator[int]:
 def _limits(settings: Settings) -> Limits:
     models = settings.models
     return Limits(
-        memory_bytes=models.prove_memory_mb * MEGABYTE,
-        cpu_seconds=int(2 * models.prove_seconds * (os.cpu_count() or 1)) + 1,
+        memory_bytes=models.validation_memory_mb * MEGABYTE,
+        cpu_seconds=int(2 * models.validation_seconds * (os.cpu_count() or 1)) + 1,
         file_bytes=max(models.compile_max_mb * MEGABYTE * 2, MEGABYTE),
     )
 
@@ -211,7 +211,7 @@ def _answers(request: Request, seconds: float, on_step: Step) -> tuple[Verified,
     proven already.
     """
     heard = Heard()
-    with ConfinedChild(
+    with SandboxProcess(
         "ai_platform.models.validation.child", (request.artifact, request.compiled), threads=_THREADS
     ) as child:
         child.start(msgspec.json.encode(msgspec.structs.replace(request, answers=child.answers_fd)), seconds)
@@ -239,19 +239,19 @@ def _log_output(outcome: str, ending: Ending) -> None:
         log.warning("what the tried model wrote", outcome=outcome, output=ending.output)
 
 
-def _report(verified: Verified, native: Native, outcome: Compiled, seconds: float) -> ProofReport:
-    return ProofReport(
+def _report(verified: Verified, native: Native, outcome: Compiled, seconds: float) -> ValidationReport:
+    return ValidationReport(
         form="native" if outcome.why_native is not None else "compiled",
         why_native=outcome.why_native,
-        native_seconds_a_row=native.seconds_a_row,
-        compiled_seconds_a_row=outcome.seconds_a_row,
+        native_seconds_per_row=native.seconds_per_row,
+        compiled_seconds_per_row=outcome.seconds_per_row,
         largest_difference=outcome.largest_difference,
-        points_checked=outcome.points_checked,
+        rows_checked=outcome.rows_checked,
         coverage=outcome.coverage,
         peak_bytes=max(native.peak_bytes, outcome.peak_bytes),
         seconds=round(seconds, 3),
         untrusted_types=verified.untrusted_types,
-        confinement=verified.confinement,
+        sandbox=verified.sandbox,
         rows_tried=native.rows_tried,
         non_finite_rows=native.non_finite_rows,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ai_platform.errors import PlatformError, StorageUnavailable
-from ai_platform.models.loading.error_text import sentence
+from ai_platform.models.loading.error_text import error_text
 from ai_platform.telemetry import VERSION_FAILURES, VERSIONS, logger, version_labels
 
 log = logger(__name__)
@@ -163,5 +163,5 @@ class Conditions:
 
 def reason_of(error: BaseException) -> str:
     """Why a load failed, as one sentence of bounded length."""
-    said = error.detail if isinstance(error, PlatformError) else sentence(error)
+    said = error.detail if isinstance(error, PlatformError) else error_text(error)
     return " ".join(said.split())[:_LONGEST_REASON]

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 
 from ai_platform.errors import ArtifactRefused, PlatformError
-from ai_platform.models.loading.error_text import sentence
+from ai_platform.models.loading.error_text import error_text
 from ai_platform.models.loading.loader import Loader, ServedModel
 from ai_platform.models.registry import aliases, serving_reports, versions
 from ai_platform.models.registry.aliases import Alias
@@ -134,7 +134,7 @@ class VersionSource:
             raise
         except BaseException as error:  # whatever one version raises is that version's fault
             MODEL_LOADS.labels(key[0], ArtifactRefused.code).inc()
-            raise ArtifactRefused(f"{key[0]} {key[1]} cannot be loaded: {sentence(error)}") from error
+            raise ArtifactRefused(f"{key[0]} {key[1]} cannot be loaded: {error_text(error)}") from error
         MODEL_LOADS.labels(key[0], "loaded").inc()
         LOADED_BYTES.set(self.pool.bytes_held + prepared.served.bytes)
         log.info(
@@ -143,7 +143,7 @@ class VersionSource:
             version=key[1],
             form=prepared.served.form,
             place=prepared.placement.place,
-            microseconds_a_row=round(prepared.cost_seconds * 1e6),
+            microseconds_per_row=round(prepared.cost_seconds * 1e6),
         )
         return prepared
 

@@ -24,7 +24,7 @@ class Call:
         answer: what the caller waits for; done early when the deadline passes or the caller gives up.
         deadline: on the monotonic clock, in seconds; None for none.
         is_gone: whether the caller has closed the connection; None when nobody can tell.
-        alone: it must not share a call with others any more.
+        isolated: it must not share a call with others any more.
         deaths: compute processes that have died over it.
         timer: ends its waiting.
     """
@@ -34,7 +34,7 @@ class Call:
     answer: "asyncio.Future[Outputs]"
     deadline: float | None = None
     is_gone: Callable[[], bool] | None = None
-    alone: bool = False
+    isolated: bool = False
     deaths: int = 0
     timer: asyncio.TimerHandle | None = None
     key: VersionKey = field(init=False)

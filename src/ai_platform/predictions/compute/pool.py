@@ -32,12 +32,12 @@ _WELL_SECONDS = 30.0
 _MOST_FAILED_STARTS = 3
 # Processes that a version ends in a row, with no answer between them, before it rests. One row that ends processes is
 # no reason to refuse the others; a version that ends each of them would leave the other versions none.
-_MOST_ENDED_IN_A_ROW = 6
+_MOST_CONSECUTIVE_ENDS = 6
 _LONGEST_REST = 300.0
 
 
 class ComputePool:
-    """Processes that compute models which hold the interpreter's lock. Used on the event loop alone.
+    """Processes that compute models which hold the GIL. Used on the event loop alone.
 
     Not the standard library's pool: that one breaks as a whole when a process dies, and unpickles what it is sent.
 
@@ -267,7 +267,7 @@ class ComputePool:
     def _note_end(self, prepared: PreparedModel) -> None:
         key = (prepared.served.name, prepared.served.version)
         ended = self._ended_by.get(key, (0, 0.0))[0] + 1
-        beyond = ended - _MOST_ENDED_IN_A_ROW
+        beyond = ended - _MOST_CONSECUTIVE_ENDS
         rest = min(_LONGEST_REST, 2.0 ** min(beyond, 16)) if beyond >= 0 else 0.0
         self._ended_by[key] = (ended, time.monotonic() + rest)
         if rest:

@@ -166,7 +166,7 @@ class ComputeProcess(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ready."""
-        self._transport = transport  # type: ignore[assignment]  # uvloop's is one by its methods alone
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is one by its methods isolated
 
     def data_received(self, data: bytes) -> None:
         """Answers of the process."""

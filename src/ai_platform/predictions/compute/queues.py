@@ -30,8 +30,8 @@ class Queue:
         if first is None:
             return []
         group, rows = [first], first.rows
-        while self.calls and not first.alone and rows + self.calls[0].rows <= self.most_rows:
-            if self.calls[0].alone:
+        while self.calls and not first.isolated and rows + self.calls[0].rows <= self.most_rows:
+            if self.calls[0].isolated:
                 break
             more = self._first()
             if more is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ai_platform.errors import ArtifactRefused, PlatformError
-from ai_platform.models.loading.error_text import sentence
+from ai_platform.models.loading.error_text import error_text
 from ai_platform.models.loading.loader import Loader, ServedModel
 from ai_platform.predictions.compute.ipc import (
     Answer,
@@ -118,7 +118,7 @@ class _Serving:
             try:
                 self._served[version.model, version.version] = self._loader.load(version)
             except BaseException as error:  # noqa: BLE001  # whatever a model raises, SystemExit too, is its failure
-                why = error.detail if isinstance(error, PlatformError) else f"it cannot be loaded: {sentence(error)}"
+                why = error.detail if isinstance(error, PlatformError) else f"it cannot be loaded: {error_text(error)}"
                 self.send(Loaded(asked.number, why))
             else:
                 self.send(Loaded(asked.number, None))

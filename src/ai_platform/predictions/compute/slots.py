@@ -8,7 +8,7 @@ from functools import partial
 from ai_platform.errors import DeadlineExceeded, ModelFailed, ModelNotReady, Overloaded, PlatformError
 from ai_platform.predictions.compute.pending import Call
 from ai_platform.predictions.compute.queues import Queues
-from ai_platform.predictions.compute.wait_estimate import Expectation, retry_after
+from ai_platform.predictions.compute.wait_estimate import WaitEstimate, retry_after
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.runtimes.base.runtime import Outputs, Value
 from ai_platform.settings import ApiSettings
@@ -53,12 +53,12 @@ class Slots:
     """
 
     def __init__(self, place: str, settings: ApiSettings, capacity: Callable[[], int], compute: Compute) -> None:
-        self._most_calls = settings.predictions_waiting
+        self._most_calls = settings.max_queue_length
         self._least_wait = settings.wait_ms / 1_000
         self._capacity = capacity
         self._compute = compute
         self._queues = Queues(settings.batch_rows)
-        self._expectation = Expectation()
+        self._wait_estimate = WaitEstimate()
         # Each running computation, with when it began and how long it was expected to take.
         self._running: dict[asyncio.Task[None], tuple[float, float]] = {}
         self._gauge = PREDICTIONS_WAITING.labels(place)
@@ -82,7 +82,7 @@ class Slots:
             if group:
                 MICRO_BATCH.labels(group[0].key[0]).observe(len(group))
                 task = asyncio.get_running_loop().create_task(self._run(group))
-                self._running[task] = (time.monotonic(), self._expectation.seconds(group))
+                self._running[task] = (time.monotonic(), self._wait_estimate.seconds(group))
         self._gauge.set(len(self._queues))
 
     def withdraw(self, call: Call) -> None:
@@ -118,7 +118,7 @@ class Slots:
         if queue is not None and len(queue.calls) >= self._most_calls:
             raise self._refusal(call, "full", self._wait(call))
         wait = self._wait(call)
-        usual = self._expectation.usual(call)
+        usual = self._wait_estimate.usual(call)
         allowed = usual * (1 + _CALLS_WAITING / max(1, self._capacity()))
         if wait > max(self._least_wait, min(allowed, _LONGEST_WAIT)):
             raise self._refusal(call, "wait", wait)
@@ -142,7 +142,7 @@ class Slots:
         now = time.monotonic()
         # What takes longer than expected is expected to take a little longer still.
         running = sum(max(begun + seconds - now, 0.1 * seconds) for begun, seconds in self._running.values())
-        return (running + self._expectation.wait(call, self._queues)) / max(1, slots)
+        return (running + self._wait_estimate.wait(call, self._queues)) / max(1, slots)
 
     @staticmethod
     def _refusal(call: Call, reason: str, wait: float) -> Overloaded:
@@ -184,7 +184,7 @@ class Slots:
             log.exception("prediction failed", model=group[0].key[0], version=group[0].key[1])
             self._fail(group, PlatformError("an error of the server; its log has the request id"))
         else:
-            self._expectation.note(group, time.monotonic() - begun)
+            self._wait_estimate.note(group, time.monotonic() - begun)
             _split(group, outputs)
         finally:
             task = asyncio.current_task()
@@ -198,14 +198,14 @@ class Slots:
             group[0].fail(error)
             return
         for call in group:
-            call.alone = True
+            call.isolated = True
         self._queues.put_back(group)
 
     def _try_again(self, group: list[Call], *, died: bool) -> None:
         """Each by itself, so that a row that kills its process takes no other with it a second time."""
         again = []
         for call in group:
-            call.alone = call.alone or died
+            call.isolated = call.isolated or died
             call.deaths += died
             if call.deaths >= _MOST_DEATHS:
                 call.fail(ModelFailed("the model ended the process that computed it, twice"))

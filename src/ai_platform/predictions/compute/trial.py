@@ -34,7 +34,7 @@ class TrialProcess:
     def __init__(self, settings: Settings) -> None:
         self._hello = hello(settings)
         self._seconds = settings.models.load_seconds
-        self._memory_bytes = settings.models.prove_memory_mb * _MEGABYTE
+        self._memory_bytes = settings.models.validation_memory_mb * _MEGABYTE
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket
         self._frames = Frames()
@@ -179,7 +179,7 @@ class TriedModel:
 
 
 class NotHere:
-    """Stands for a model that is computed in other processes alone, because its code is nobody's here."""
+    """Stands for a model that is computed in other processes isolated, because its code is nobody's here."""
 
     def predict(self, rows: Rows) -> Outputs:
         """Nothing.

@@ -24,7 +24,7 @@ class _Pace:
         self.usual = placement.seconds(1)
 
 
-class Expectation:
+class WaitEstimate:
     """What is known of the versions that were called."""
 
     def __init__(self) -> None:

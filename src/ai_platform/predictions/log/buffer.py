@@ -11,7 +11,7 @@ MOST_ROWS = 10_000
 MOST_BYTES = 32_000_000
 
 
-class Noted(NamedTuple):
+class LogRecord(NamedTuple):
     """One prediction that is due for the log.
 
     Attributes:
@@ -61,14 +61,14 @@ class Buffer:
     def __init__(self, most_rows: int = MOST_ROWS, most_bytes: int = MOST_BYTES) -> None:
         self._most_rows = most_rows
         self._most_bytes = most_bytes
-        self._waiting: deque[Noted] = deque()
+        self._waiting: deque[LogRecord] = deque()
         self._put = 0
         self._taken = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, noted: Noted) -> bool:
+    def put(self, noted: LogRecord) -> bool:
         """Add one; False when there is no room for it."""
         size = noted.size
         if len(self._waiting) >= self._most_rows or self._put - self._taken + size > self._most_bytes:
@@ -77,7 +77,7 @@ class Buffer:
         self._waiting.append(noted)
         return True
 
-    def take(self) -> Noted | None:
+    def take(self) -> LogRecord | None:
         """The oldest one, or None."""
         if not self._waiting:
             return None

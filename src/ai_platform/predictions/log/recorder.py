@@ -7,7 +7,7 @@ import time
 from uuid import UUID
 
 from ai_platform.access.principal import Principal
-from ai_platform.predictions.log.buffer import Buffer, Noted
+from ai_platform.predictions.log.buffer import Buffer, LogRecord
 from ai_platform.predictions.log.writer import LogWriter
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings
@@ -88,7 +88,7 @@ class PredictionLog:
         """
         seconds = time.perf_counter() - begun
         served = prepared.served
-        noted = Noted(
+        noted = LogRecord(
             prediction_id, served.name, served.version, principal.owner, principal.key_id, REQUEST_ID.get(), rows,
             seconds, cache, code, self._fitting("input", body if self._keep_input else None),
             self._fitting("output", output if self._keep_output else None), prepared.decoder,

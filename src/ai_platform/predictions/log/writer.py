@@ -14,7 +14,7 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool
 
 from ai_platform.errors import PlatformError
-from ai_platform.predictions.log.buffer import Buffer, Noted
+from ai_platform.predictions.log.buffer import Buffer, LogRecord
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
@@ -27,7 +27,7 @@ STOP_SECONDS = 2.0
 # What one COPY carries, so that a slow network brings it through within the time limit of a statement.
 BATCH_ROWS = 1_000
 BATCH_BYTES = 1_000_000
-# After so many rows, or bytes, the thread sleeps: whoever holds the interpreter's lock holds up the event loop.
+# After so many rows, or bytes, the thread sleeps: whoever holds the GIL holds up the event loop.
 PAUSE_ROWS = 32
 PAUSE_BYTES = 16_384
 PAUSE_SECONDS = 0.0005
@@ -56,7 +56,7 @@ class LogWriter:
         self._settings = settings
         self._name = f"{name}-predictions"
         self._sample = settings.prediction_log.sample
-        self._rows_a_round = max(1, int(settings.prediction_log.rows_a_second * WRITE_SECONDS))
+        self._rows_a_round = max(1, int(settings.prediction_log.rows_per_second * WRITE_SECONDS))
         self._buffer = buffer
         self._batch: list[Row] = []
         self._tried = False
@@ -144,7 +144,7 @@ class LogWriter:
             pause.after(noted.size)
         return rows
 
-    def _row(self, noted: Noted) -> Row:
+    def _row(self, noted: LogRecord) -> Row:
         at = datetime.fromtimestamp((noted.id.int >> 80) / 1000, UTC)
         output = None if noted.output is None else noted.output.decode()
         return (
@@ -174,7 +174,7 @@ class _Pause:
             time.sleep(PAUSE_SECONDS)
 
 
-def _input(noted: Noted) -> str | None:
+def _input(noted: LogRecord) -> str | None:
     """The instances in canonical JSON, as jobs keep them."""
     if noted.body is None:
         return None

@@ -1,4 +1,4 @@
-"""Whether a computation holds the interpreter's lock: how late another thread is woken while it runs."""
+"""Whether a computation holds the GIL: how late another thread is woken while it runs."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ _LATE_SECONDS = 0.001
 _SHARE = 0.25
 
 
-def holds_lock(compute: Callable[[], object]) -> bool:
+def holds_gil(compute: Callable[[], object]) -> bool:
     """Whether other threads, the event loop's above all, are kept waiting for most of a computation.
 
     A thread naps, and notes how late it can go on. What it waited for a processor is taken off (the kernel counts

@@ -5,14 +5,14 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from ai_platform.predictions.model.gil import holds_lock
+from ai_platform.predictions.model.gil import holds_gil
 from ai_platform.runtimes.base.runtime import LoadedModel, Rows, Value
 
 Place = Literal["loop", "threads", "processes"]
 
 # Below this, handing a call to another thread costs more than the call; above it, the loop must not be held up.
 LOOP_SECONDS = 0.001
-# A thread that holds the interpreter's lock delays the loop. What cannot hold it for longer than this may as well.
+# A thread that holds the GIL delays the loop. What cannot hold it for longer than this may as well.
 HELD_SECONDS = 0.005
 # Requests are computed together only where that saves a quarter of the time or more.
 GAIN = 0.75
@@ -61,7 +61,7 @@ def measure(loaded: LoadedModel, row: list[Value], *, most_rows: int, releases_l
         loaded: the model; it was called before, so that nothing of this is its first call.
         row: a row that it predicts.
         most_rows: rows that one request may have.
-        releases_lock: whether its runtime is known to compute without the interpreter's lock; otherwise it is measured.
+        releases_lock: whether its runtime is known to compute without the GIL; otherwise it is measured.
     """
     one = _least_seconds(loaded, [row])
     size = 1 if one > _LONGEST_ROW else max(_SMALL_BATCH, min(_BATCH, int(_ROUNDS_SECONDS / max(one, 1e-9))))
@@ -72,7 +72,7 @@ def measure(loaded: LoadedModel, row: list[Value], *, most_rows: int, releases_l
     apart: Literal["threads", "processes"] = "threads"
     if not releases_lock and longest > HELD_SECONDS:
         rows = [row] * max(1, min(most_rows, _fitting(call_seconds, row_seconds, 2 * HELD_SECONDS)))
-        apart = "processes" if holds_lock(lambda: loaded.predict(rows)) else "threads"
+        apart = "processes" if holds_gil(lambda: loaded.predict(rows)) else "threads"
     gains = size > 1 and batch < GAIN * size * one
     return Placement(
         call_seconds,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ai_platform.errors import ArtifactRefused, ModelFailed, PlatformError
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.instances import Instances
-from ai_platform.models.loading.error_text import sentence
+from ai_platform.models.loading.error_text import error_text
 from ai_platform.models.loading.loader import ServedModel
 from ai_platform.predictions.model.answer import AnswerEncoder
 from ai_platform.predictions.model.placement import Placement, measure
@@ -119,7 +119,7 @@ def prepare(
     except PlatformError:
         raise
     except BaseException as error:  # a model's code may raise anything, SystemExit too
-        raise ArtifactRefused(f"it cannot predict its own rows: {sentence(error)}") from error
+        raise ArtifactRefused(f"it cannot predict its own rows: {error_text(error)}") from error
     if tried is not None:
         placement = replace(placement, loop_rows=0, apart="processes")
     signature = served.manifest.signature

@@ -29,19 +29,19 @@ class Compiled:
     Attributes:
         content: an ONNX file for the `onnx` runtime, with the platform's signature in its metadata.
         inputs: how the graph takes its inputs, for people.
-        native_seconds_a_row: median time of one row alone in the estimator.
-        compiled_seconds_a_row: the same in the graph.
+        native_seconds_per_row: median time of one row alone in the estimator.
+        compiled_seconds_per_row: the same in the graph.
         largest_difference: largest difference of a probability, or of a number relative to the larger of itself and 1.
-        points_checked: rows compared.
+        rows_checked: rows compared.
         coverage: what of the model these rows reached, for people.
     """
 
     content: bytes
     inputs: str
-    native_seconds_a_row: float
-    compiled_seconds_a_row: float
+    native_seconds_per_row: float
+    compiled_seconds_per_row: float
     largest_difference: float
-    points_checked: int
+    rows_checked: int
     coverage: str = ""
 
 
@@ -52,13 +52,13 @@ class Refusal:
     Attributes:
         why: one sentence.
         largest_difference: of the graph that came nearest; None when there was none.
-        points_checked: rows compared.
+        rows_checked: rows compared.
         is_of_one_tensor: whether that graph takes its inputs in one tensor.
     """
 
     why: str
     largest_difference: float | None = None
-    points_checked: int = 0
+    rows_checked: int = 0
     is_of_one_tensor: bool = False
 
 
@@ -92,7 +92,7 @@ def compile_to_onnx(
     lack = probes.coverage.lack
     if lack is not None:
         advice = "" if len(check_rows) > 1 else "; publish it with --sample"
-        return Refusal(f"{lack}, too few to compare a graph on{advice}", points_checked=probes.coverage.rows)
+        return Refusal(f"{lack}, too few to compare a graph on{advice}", rows_checked=probes.coverage.rows)
     return _first_that_serves(estimator, probes, largest_bytes)
 
 
@@ -131,20 +131,20 @@ def _tried(content: bytes, form: InputForm, probes: ProbeRows, largest_bytes: in
     if any(_answers_otherwise(probes.native, model, [row]) for row in probes.unknown):
         return _refused("compiled it treats unknown categories otherwise", form, found)
     row = probes.rows[:1]
-    native, compiled = seconds_a_row(probes.native, row), seconds_a_row(model, row)
+    native, compiled = seconds_per_row(probes.native, row), seconds_per_row(model, row)
     if compiled >= native:
         why = f"compiled it is not faster ({compiled * 1e6:.0f} µs a row, and {native * 1e6:.0f} µs as it is)"
         return _refused(why, form, found)
-    return Compiled(content, form.name, native, compiled, found.largest, found.points, str(probes.coverage))
+    return Compiled(content, form.name, native, compiled, found.largest, found.rows, str(probes.coverage))
 
 
 def _refused(why: str, form: InputForm, found: Difference | None = None) -> Refusal:
     if found is None:
         return Refusal(why, is_of_one_tensor=not form.by_column)
-    return Refusal(why, found.largest, found.points, is_of_one_tensor=not form.by_column)
+    return Refusal(why, found.largest, found.rows, is_of_one_tensor=not form.by_column)
 
 
-def seconds_a_row(model: LoadedModel, row: Rows) -> float:
+def seconds_per_row(model: LoadedModel, row: Rows) -> float:
     """Median seconds of predicting one row alone, over at most a quarter of a second.
 
     Args:

@@ -18,18 +18,18 @@ class Difference:
     Attributes:
         largest: largest difference of a probability, or of a number relative to the larger of itself and 1.
         labels: rows with another label where the first model's margin is above the tolerance.
-        points: rows compared.
+        rows: rows compared.
     """
 
     largest: float
     labels: int
-    points: int
+    rows: int
 
     def __bool__(self) -> bool:
         return self.labels > 0 or not self.largest <= TOLERANCE
 
     def __str__(self) -> str:
-        labels = f"{self.labels} of {self.points} labels differ, and " if self.labels else ""
+        labels = f"{self.labels} of {self.rows} labels differ, and " if self.labels else ""
         return f"{labels}the largest difference is {self.largest:.2g}"
 
 

@@ -63,7 +63,7 @@ CREATE TABLE workers (
     pid int NOT NULL,
     process_started double precision NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),
-    beat_at timestamptz NOT NULL DEFAULT now()
+    heartbeat_at timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE jobs (
@@ -77,9 +77,9 @@ CREATE TABLE jobs (
     attempt int NOT NULL DEFAULT 0,
     max_attempts int NOT NULL,
     hard_limit_seconds double precision NOT NULL CHECK (hard_limit_seconds > 0),
-    alone boolean NOT NULL DEFAULT false,
+    isolated boolean NOT NULL DEFAULT false,
     run_after timestamptz NOT NULL DEFAULT now(),
-    rung_at timestamptz NOT NULL DEFAULT now(),
+    notified_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz,
     lease_owner text,
     lease_until timestamptz,

@@ -16,7 +16,7 @@ ALTER TABLE model_versions
     DROP CONSTRAINT model_versions_sha256_fkey,
     ADD COLUMN compiled_sha256 bytea CHECK (length(compiled_sha256) = 32),
     ADD COLUMN compiled_size bigint CHECK (compiled_size > 0),
-    ADD COLUMN proof json NOT NULL DEFAULT '{}',
+    ADD COLUMN validation json NOT NULL DEFAULT '{}',
     ADD COLUMN deleted_at timestamptz,
     ADD COLUMN deleted_by text,
     ADD CONSTRAINT a_compiled_form_has_a_size CHECK ((compiled_sha256 IS NULL) = (compiled_size IS NULL)),
@@ -95,6 +95,6 @@ def downgrade() -> None:
     """)
     op.execute("""
         DROP INDEX jobs_pinned;
-        ALTER TABLE model_versions DROP COLUMN compiled_sha256, DROP COLUMN compiled_size, DROP COLUMN proof,
+        ALTER TABLE model_versions DROP COLUMN compiled_sha256, DROP COLUMN compiled_size, DROP COLUMN validation,
             DROP COLUMN deleted_at, DROP COLUMN deleted_by;
     """)

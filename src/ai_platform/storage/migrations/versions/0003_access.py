@@ -17,7 +17,7 @@ CREATE TABLE api_keys (
     owner text NOT NULL CHECK (owner ~ '^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$'),
     scopes text[] NOT NULL CHECK (cardinality(scopes) > 0),
     models text[],
-    rows_a_second double precision CHECK (rows_a_second > 0),
+    rows_per_second double precision CHECK (rows_per_second > 0),
     burst_rows int CHECK (burst_rows > 0),
     waiting_jobs int CHECK (waiting_jobs > 0),
     created_at timestamptz NOT NULL DEFAULT now(),

@@ -55,8 +55,8 @@ BEGIN
 
     IF 'aip_worker' = ANY(there) THEN
         -- Moves jobs on and, as the sweeper beside it, deletes old ones and unused files. It sees no key.
-        GRANT SELECT, DELETE, UPDATE (state, attempt, alone, run_after, rung_at, lease_owner, lease_until, result,
-            error_code, error_detail, started_at, finished_at) ON jobs TO aip_worker;
+        GRANT SELECT, DELETE, UPDATE (state, attempt, isolated, run_after, notified_at, lease_owner, lease_until,
+            result, error_code, error_detail, started_at, finished_at) ON jobs TO aip_worker;
         GRANT SELECT, DELETE, UPDATE (expires_at) ON idempotency_keys TO aip_worker;
         GRANT SELECT, INSERT, UPDATE, DELETE ON workers TO aip_worker;
         GRANT SELECT ON models, model_versions, aliases, alias_targets, artifact_chunks TO aip_worker;
@@ -65,8 +65,9 @@ BEGIN
 
     IF 'aip_readonly' = ANY(there) THEN
         -- For dashboards: everything but what callers sent, what they got, model files and keys.
-        GRANT SELECT (id, owner, model, version, state, attempt, max_attempts, hard_limit_seconds, alone, run_after,
-            rung_at, expires_at, lease_owner, lease_until, error_code, retry_of, created_at, started_at, finished_at)
+        GRANT SELECT (id, owner, model, version, state, attempt, max_attempts, hard_limit_seconds, isolated, run_after,
+            notified_at, expires_at, lease_owner, lease_until, error_code, retry_of, created_at, started_at,
+            finished_at)
             ON jobs TO aip_readonly;
         GRANT SELECT ON workers, models, model_versions, aliases, alias_targets, artifacts, audit_log, alembic_version
             TO aip_readonly;
@@ -84,7 +85,7 @@ END $$;
 REVOKE EXECUTE ON FUNCTION grant_platform_roles() FROM PUBLIC;
 """
 
-TAKE_BACK = """
+REVOKE = """
 DO $$
 DECLARE
     part text;
@@ -114,4 +115,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take the rights away; the roles stay, because other databases of the server may use them."""
-    op.execute(TAKE_BACK)
+    op.execute(REVOKE)

@@ -10,7 +10,7 @@ from ai_platform.storage.postgres import BoundedConnection
 RESULT = '{"prediction":0}'
 
 
-class Board:
+class JobTable:
     """Runs the named statements as the API, workers and the sweeper do."""
 
     def __init__(self, connection: BoundedConnection) -> None:
@@ -63,11 +63,11 @@ class Board:
             )
         )  # fmt: skip
 
-    def take_back(self, *, lease: float = 8, judge_silence: bool = True) -> list[dict[str, Any]]:
-        return self.run(statements.TAKE_BACK, lease=timedelta(seconds=lease), judge_silence=judge_silence)
+    def rescue(self, *, lease: float = 8, judge_silence: bool = True) -> list[dict[str, Any]]:
+        return self.run(statements.RESCUE, lease=timedelta(seconds=lease), judge_silence=judge_silence)
 
-    def bury(self, *names: str) -> None:
-        self.run(statements.BURY, names=list(names))
+    def delete_workers(self, *names: str) -> None:
+        self.run(statements.DELETE_WORKERS, names=list(names))
 
     def job(self, job_id: Any) -> dict[str, Any]:
         return self.run("SELECT * FROM jobs WHERE id = %(id)s", id=job_id)[0]
