@@ -27,7 +27,7 @@ def platform_settings(servers: Servers, database_url: str, iris: Iris, folder: P
 
 
 def _empty_redis(servers: Servers) -> str:
-    """One of Valkey's sixteen databases: a worker of another test would answer this one's bells."""
+    """One of Valkey's sixteen databases: a worker of another test would answer this one's notifications."""
     url = servers.redis_url.rsplit("/", 1)[0] + f"/{next(REDIS_DATABASES)}"
     with redis.Redis.from_url(url) as client:
         client.flushdb()

@@ -36,7 +36,7 @@ START_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Iris:
-    """A trained model file, the keys that signed it, and what proving it once has found."""
+    """A trained model file, the keys that signed it, and what validation it once has found."""
 
     files: model_file.ModelFile
     keys: Path
@@ -66,7 +66,7 @@ def written(trained: iris_training.Trained, folder: Path, keys: Path, signing_ke
 
 
 def publish_iris(settings: Settings, iris: Iris, *, spoiled: bool = False) -> int:
-    """Publish it as production, without proving it again: that takes two seconds of a core.
+    """Publish it as production, without validating it again: that takes two seconds of a core.
 
     A spoiled one is signed as it should be, and says of itself that it predicts what it does not.
     """

@@ -75,7 +75,7 @@ class Model:
         return f"/models/{self.name}/predict"
 
     def publish(self, settings: Settings, folder: Path) -> str:
-        """Prove, sign and record it, and give the form in which it will serve.
+        """Validate, sign and record it, and give the form in which it will serve.
 
         Raises:
             ArtifactRefused: it was refused.

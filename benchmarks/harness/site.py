@@ -185,7 +185,7 @@ def _listens(port: int) -> bool:
 
 
 def _published(models: dict[str, Model], settings: Settings, folder: Path) -> dict[str, str]:
-    """In which form each serves; each is proved in a process of its own, so they are published side by side."""
+    """In which form each serves; each is validated in a process of its own, so they are published side by side."""
     signer(settings.signing_key_file, settings.trusted_keys_dir)  # makes the keys, which two must not do at once
     with pinned(ALL), ThreadPoolExecutor(len(ALL)) as threads:
         forms = threads.map(lambda model: model.publish(settings, folder), models.values())

@@ -212,10 +212,12 @@ class CacheSettings(_Group):
 class JobSettings(_Group):
     """Durable predictions."""
 
-    lease_seconds: Seconds = Field(8.0, description="seconds without a beat after which a worker's jobs are taken back")
-    beat_seconds: Seconds = Field(1.0, description="seconds between two beats of a worker process")
+    lease_seconds: Seconds = Field(
+        8.0, description="seconds without a heartbeat after which a worker's jobs are rescued"
+    )
+    heartbeat_seconds: Seconds = Field(1.0, description="seconds between two heartbeats of a worker process")
     sweep_seconds: Seconds = Field(1.0, description="seconds between two rounds of the sweeper")
-    renotify_seconds: Seconds = Field(10.0, description="seconds a job may wait before its bell is rung again")
+    renotify_seconds: Seconds = Field(10.0, description="seconds a job may wait before it is notified of again")
     hard_limit_seconds: Seconds = Field(60.0, description="longest run of one attempt in seconds; then it is killed")
     max_attempts: int = Field(
         5, ge=1, le=100, description="tries a job has before it fails with `worker_lost` or `timeout`"
@@ -273,7 +275,7 @@ class WorkerSettings(_Group):
         description="child processes that compute jobs",
     )
     max_tasks_per_child: int = Field(
-        10_000, ge=1, le=1_000_000_000, description="bells after which a child is replaced, against leaks"
+        10_000, ge=1, le=1_000_000_000, description="notifications after which a child is replaced, against leaks"
     )
 
 

@@ -100,7 +100,9 @@ BROKEN = Gauge(
     ["invariant"],
     multiprocess_mode="mostrecent",
 )
-WORKERS = Gauge("aip_workers", "Worker processes that have beaten within the lease.", multiprocess_mode="mostrecent")
+WORKERS = Gauge(
+    "aip_workers", "Worker processes that have sent a heartbeat within the lease.", multiprocess_mode="mostrecent"
+)
 AUTHENTICATION_FAILURES = Counter(
     "aip_authentication_failures",
     "Requests without a valid key, by reason (missing, malformed, unknown, expired, revoked, ambiguous, in_url).",

@@ -164,7 +164,7 @@ def valkey_reset(rig: Rig, chance: random.Random) -> None:
 
 
 def valkey_answer_cut(rig: Rig, chance: random.Random) -> None:
-    """In the middle: the worker's BRPOP has taken a bell off the list, and nobody has it."""
+    """In the middle: the worker's BRPOP has taken a notification off the list, and nobody has it."""
     rig.proxies["worker", "valkey"].cut_after(chance.randint(1, 400)).wait(REACHED_SECONDS)
     rig.proxies["worker", "valkey"].spare()
 

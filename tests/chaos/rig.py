@@ -40,7 +40,7 @@ from harness import SAMPLE, START_SECONDS, Iris, Part, Platform, eventually, pub
 from tcp_proxy import TcpProxy
 
 # Every interval shorter than in earnest, in proportion.
-SCALED = {"lease_seconds": 1.0, "beat_seconds": 0.2, "sweep_seconds": 0.2, "renotify_seconds": 1.0,
+SCALED = {"lease_seconds": 1.0, "heartbeat_seconds": 0.2, "sweep_seconds": 0.2, "renotify_seconds": 1.0,
           "hard_limit_seconds": 4.0}  # fmt: skip
 TROUBLED_LIMIT = 1.5
 SETTLE_SECONDS = 30.0
@@ -161,7 +161,11 @@ class Rig(Platform):
         if "api" in self.parts:
             eventually(lambda: self.answers("/health/ready"), START_SECONDS, "the API is ready")
         if "worker" in self.parts:
-            eventually(lambda: len(self.workers()) == self.settings.worker.concurrency, START_SECONDS, "workers beat")
+            eventually(
+                lambda: len(self.workers()) == self.settings.worker.concurrency,
+                START_SECONDS,
+                "workers send heartbeats",
+            )
 
     def workers(self) -> list[dict[str, Any]]:
         """The worker children that the database knows of and that live."""

@@ -104,11 +104,11 @@ def test_a_sweeper_killed_between_marking_and_ringing_only_delays_a_job(rig: Rig
     worker.kill()
     sweeper.signal_all(signal.SIGSTOP)
     job_id = rig.promised()
-    eventually(rig.notifications, 5, "its bell has rung")
+    eventually(rig.notifications, 5, "its notification was sent")
     with rig.redis() as client:
         client.flushall()
     overdue = "SELECT 1 FROM jobs WHERE id = %(id)s AND notified_at < now() - interval '1.1 seconds'"
-    eventually(lambda: rig.query(overdue, id=job_id), 5, "its bell is overdue")
+    eventually(lambda: rig.query(overdue, id=job_id), 5, "its notification is overdue")
     marked = rig.row(job_id)["notified_at"]
     rig.arm("sweeper.committed", "kill")
     sweeper.signal_all(signal.SIGCONT)

@@ -76,4 +76,4 @@ def test_memory_that_runs_out_fails_the_job_and_leaves_the_worker_alive(rig: Rig
     ids = [rig.troubled(number, Trouble.MEMORY) for number in range(5)]
     assert {rig.ended(job_id)["error_code"] for job_id in ids} == {"model_error"}
     assert set(rig.children()) == children
-    eventually(lambda: len(rig.workers()) == 2, 5, "both children beat")
+    eventually(lambda: len(rig.workers()) == 2, 5, "both children send heartbeats")

@@ -214,9 +214,9 @@ def _report(clients: Clients, seen: Seen, took: float) -> None:
     counts = clients.counts
     story = (
         f"{counts.accepted} jobs, {sum(seen.faults.values())} faults of {len(seen.faults)} kinds in {took:.0f} s,"
-        f" seed {SEED}. Intervals are scaled down: a lease of {SCALED['lease_seconds']} s, a bell rung again after"
-        f" {SCALED['renotify_seconds']} s. Four clients repeated each request with its Idempotency-Key until it got"
-        f" a 202: {counts.broken} broken connections and {counts.refused} refusals on the way."
+        f" seed {SEED}. Intervals are scaled down: a lease of {SCALED['lease_seconds']} s, a notification sent"
+        f" again after {SCALED['renotify_seconds']} s. Four clients repeated each request with its Idempotency-Key"
+        f" until it got a 202: {counts.broken} broken connections and {counts.refused} refusals on the way."
         f" The model was published anew twice during the run; {len(seen.poison)} poison rows ran beside."
         f" {seen.late} late or repeated writes of results were refused."
     )

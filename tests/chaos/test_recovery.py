@@ -60,14 +60,14 @@ def test_after_a_worker_is_killed_its_jobs_are_done_within_twelve_seconds(defaul
 
 @pytest.mark.guarantee("G1")
 def test_after_valkey_is_wiped_everything_moves_within_fifteen_seconds(default_rig: Rig) -> None:
-    """The worker is away when the bells ring, so that every one of them is in Valkey, and is lost."""
+    """The worker is away when the notifications come, so that every one of them is in Valkey, and is lost."""
     rig = default_rig
     times = []
     for _ in range(WIPES):
         rig.ready()
         rig.parts["worker"].kill()
         ids = [rig.promised() for _ in range(JOBS)]
-        eventually(rig.notifications, 5, "bells wait in Valkey")
+        eventually(rig.notifications, 5, "notifications wait in Valkey")
         rig.parts["worker"].start()
         begun = time.monotonic()
         rig.wipe_valkey()

@@ -97,16 +97,16 @@ def test_whatever_happens_to_valkey_every_promised_job_comes_to_its_end(
 
 @chaos
 @pytest.mark.guarantee("G2")
-def test_a_worker_whose_acknowledgements_were_lost_with_valkey_hears_bells_again(rig: Rig, repetition: int) -> None:
-    """Each child has been given a bell, and Valkey dies before either is acknowledged: no credit may be lost."""
+def test_a_worker_whose_acknowledgements_were_lost_with_valkey_is_notified_again(rig: Rig, repetition: int) -> None:
+    """Each child has taken a notification, and Valkey dies before either is acknowledged: no credit may be lost."""
     children = rig.children()
     for child in children:
         os.kill(child, signal.SIGSTOP)
     with rig.redis() as client:
-        # Those whose acknowledgement was lost before stay in the index until they are rung again.
+        # Those whose acknowledgement was lost before stay in the index until they are notified of again.
         wanted = client.zcard(f"{KEY_PREFIX}unacked_index") + len(children)
         ids = [rig.promised() for _ in range(4)]
-        eventually(lambda: client.zcard(f"{KEY_PREFIX}unacked_index") >= wanted, 5, "each child has a bell")
+        eventually(lambda: client.zcard(f"{KEY_PREFIX}unacked_index") >= wanted, 5, "each child has a notification")
     lost = rig.logged("worker", "Couldn't ack")
     rig.valkey.kill()
     for child in children:

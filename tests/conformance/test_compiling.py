@@ -69,7 +69,7 @@ def compiled(estimator: Any, signature: Signature = NUMBERED, rows: Rows = FLOWE
 
 
 def assert_agrees(found: Compiled | Refusal, estimator: Any, rows: Rows, names: tuple[str, ...] | None = None) -> None:
-    """On rows that were not used for proving: drawn anew, and at the boundaries between them."""
+    """On rows that were not used for validating: drawn anew, and at the boundaries between them."""
     assert isinstance(found, Compiled), found
     signature = FORMATS["onnx"].read_signature(io.BytesIO(found.content), Hints())
     model = FORMATS["onnx"].load(io.BytesIO(found.content), signature)

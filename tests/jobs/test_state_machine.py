@@ -147,7 +147,7 @@ class JobsMachine(RuleBasedStateMachine):
     # ------------------------------------------------------------------ workers
 
     def claim_named(self, data: st.DataObject) -> None:
-        """Whatever a bell may name: what waits, and what does not wait any more."""
+        """Whatever a notification may name: what waits, and what does not wait any more."""
         worker = data.draw(st.sampled_from(WORKERS))
         named = self._some(data, 5)
         rows = self._claim(statements.CLAIM_NAMED, worker, ids=[job.id for job in named], limit=256)
@@ -402,7 +402,7 @@ def _result(job: Expected) -> str:
 
 @pytest.mark.guarantee("G2")
 def test_no_order_of_statements_breaks_the_state_machine(job_table: JobTable) -> None:
-    """G2. Accept, claim, finish in time and late, give back, beat, die, sweep, cancel, expire, retry."""
+    """G2. Accept, claim, finish in time and late, give back, send heartbeats, die, sweep, cancel, expire, retry."""
 
     class OnThisBoard(JobsMachine):
         def __init__(self) -> None:

@@ -191,7 +191,7 @@ def test_the_database_refuses_to_change_a_final_row(job_table: JobTable, final: 
         "attempt = max_attempts + 1",
     ],
 )
-def test_the_database_refuses_a_row_that_breaks_an_invariant(job_table: JobTable, change: str) -> None:
+def test_the_database_refuses_rows_that_break_an_invariant(job_table: JobTable, change: str) -> None:
     job_id = job_table.accept()
     with pytest.raises(psycopg.IntegrityError):
         job_table.run(f"UPDATE jobs SET {change} WHERE id = %(id)s", id=job_id)

@@ -1,6 +1,6 @@
 """Every refusal that advises something: who follows it publishes a model that answers.
 
-The steps are those of the proving child, in this process, which takes milliseconds instead of a second each. The last
+The steps are those of validation, in this process, which takes milliseconds instead of a second each. The last
 test reads the source: a sentence that names an option, a setting or a command without a case here fails it.
 """
 
@@ -86,7 +86,7 @@ class Case:
 
 
 def publish(given: Try) -> None:
-    """The steps of proving.
+    """The steps of validating.
 
     Raises:
         ArtifactRefused, ValueError: it is refused.

@@ -1,6 +1,6 @@
-"""Proving: each thing that can be wrong with an artifact is refused with its own sentence, and nothing of it is done.
+"""Validation: whatever can be wrong with an artifact is refused with its own sentence, and nothing of it is done.
 
-The proofs run side by side in one fixture, because each is a process of its own; the tests look at what came of them.
+They run side by side in one fixture, because each is a process of its own; the tests look at what came of them.
 """
 
 import hashlib
@@ -138,7 +138,7 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory, iris: Iris, listener: socket.socket) -> Iterator[Bench]:
-    made = Bench(tmp_path_factory.mktemp("proving"), iris, listener.getsockname()[1])
+    made = Bench(tmp_path_factory.mktemp("validating"), iris, listener.getsockname()[1])
     with made.threads:
         yield made
 
@@ -222,7 +222,7 @@ def test_the_form_that_serves_is_the_one_that_the_report_names(outcomes: Callabl
         ("bad name", "a model's name has 1 to 63"),
         ("empty", "not a file with content"),
         ("hangs", f"did not load and predict within {HANG_SECONDS:g} seconds"),
-        ("eats memory", "needs more memory than proving allows"),
+        ("eats memory", "needs more memory than validation allows"),
         ("crashes", "crashed the process that tried it (SIGSEGV)"),
         ("runs a command", "tried to start a program"),
         ("starts a program", "tried to start a program"),

@@ -20,7 +20,7 @@ SECONDS = 0.02
 def publish_costly(
     settings: Settings, iris: Iris, name: str = "costly", *, by_call: bool = False, hard_limit: float | None = None
 ) -> None:
-    """Signed, and not proven: that takes seconds.
+    """Signed, and not validated: that takes seconds.
 
     Args:
         settings: of the platform that is to serve it.

@@ -27,7 +27,7 @@ def test_a_call_whose_process_is_killed_is_computed_by_the_next(site: Site) -> N
     assert site.seen().count(["102"]) == 2
 
 
-def test_a_row_that_kills_its_process_fails_alone(site: Site) -> None:
+def test_one_row_that_kills_its_process_fails_alone(site: Site) -> None:
     with site.held(103, "bulky"):
         poison = site.later({"features": [104, DIES, 0]}, "bulky")
         others = [site.later({"features": [105 + number, FINE, 0]}, "bulky") for number in range(4)]

@@ -23,7 +23,7 @@ def test_a_model_that_computes_delays_neither_another_nor_the_health_check(site:
             assert site.client.post("/predict/", json=SAMPLE).json()["prediction"] == 0
 
 
-def test_a_row_that_raises_fails_alone_among_those_that_waited_with_it(site: Site) -> None:
+def test_one_row_that_raises_fails_alone_among_those_that_waited_with_it(site: Site) -> None:
     with site.held(110, "bulky"):
         others = [site.later({"features": [111 + number, FINE, 0]}, "bulky") for number in range(4)]
         failing = site.later({"instances": [[120, RAISES, 0], [121, FINE, 0]]}, "bulky")

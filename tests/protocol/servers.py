@@ -64,7 +64,7 @@ async def _tell(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class _TellingExpress(FastPath):
-    """The express door with the same application behind it; what it leaves to the long way, it leaves here too."""
+    """The fast path with the same application behind it; what it leaves to the slow path, it leaves here too."""
 
     def answer(self, target: Target, head: RequestHead, body: bytes, given: Headers) -> bytes | None:  # noqa: ARG002  # as there
         if head.repeats or not self._long_way.isdisjoint(head.named) or not self._hosts.knows(head.named.get(b"host")):

@@ -13,7 +13,7 @@ from harness import SAMPLE, Platform
 
 LATER = {"Prefer": "respond-async"}
 # A request with it is not answered where it is read, but goes through the application.
-LONG_WAY = {"Origin": "https://elsewhere.example"}
+SLOW_PATH = {"Origin": "https://elsewhere.example"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Door:
 MODELS = ("", "/models/iris", "/models/iris/aliases/production", "/models/iris/versions/1")
 PATHS = [f"{model}/predict{later}{slash}" for model in MODELS for later in ("", "/async") for slash in ("", "/")]
 DOORS = [Door(path) for path in PATHS]
-DOORS += [Door(path, headers) for path in PATHS if "async" not in path for headers in (LATER, LONG_WAY)]
+DOORS += [Door(path, headers) for path in PATHS if "async" not in path for headers in (LATER, SLOW_PATH)]
 ASYNCHRONOUS = [door for door in DOORS if door.later]
 GOOD = json.dumps(SAMPLE).encode()
 

@@ -54,7 +54,7 @@ def test_doctor_says_what_to_do_about_each_failure(settings: Settings, iris: Iri
     done = cli("doctor", settings=settings)
     assert done.returncode == 1
     assert "run `ai-platform migrate`" in done.stdout
-    assert "no worker beats" in done.stdout
+    assert "no worker sends heartbeats" in done.stdout
 
 
 def test_doctor_reports_a_broken_invariant(settings: Settings) -> None:

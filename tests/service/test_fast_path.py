@@ -1,4 +1,4 @@
-"""A prediction that arrives in one piece is answered where it is read, and in several pieces by the long way: alike."""
+"""A prediction that arrives in one piece takes the fast path, and in several pieces the slow path: answered alike."""
 
 import json
 import re

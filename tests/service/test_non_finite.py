@@ -94,7 +94,7 @@ def strict(settings: Settings, iris: Iris) -> Iterator[httpx.Client]:
 
 
 def test_an_answer_has_null_and_says_what_stood_there(api: httpx.Client) -> None:
-    for headers in ({}, {"X-Request-Timeout-Ms": "9000"}):  # the express door, and the long way
+    for headers in ({}, {"X-Request-Timeout-Ms": "9000"}):  # the fast path, and the slow path
         for _ in range(2):  # the second may come from the cache
             many = api.post("/models/ratio/predict", json={"instances": ROWS}, headers=headers).json()
             assert (many["predictions"], many["non_finite"]) == ([None, 1.0, None], REASON)

@@ -15,7 +15,7 @@ from ai_platform.settings import Settings
 from harness import SAMPLE, Part, Platform, eventually
 
 JOBS = 200
-RECOVERY_SECONDS = 25  # ten to ring again, three for a worker to start, and room for a busy machine
+RECOVERY_SECONDS = 25  # ten to notify again, three for a worker to start, and room for a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_health_tells_that_no_worker_is_there_and_predictions_go_on(settings: Se
         body = platform.client.get("/health").json()
         assert body["status"] == "degraded"
         assert body["workers"] == {"status": "error", "alive": 0,
-                                   "error": "no worker beats; jobs are accepted and wait"}  # fmt: skip
+                                   "error": "no worker sends heartbeats; jobs are accepted and wait"}  # fmt: skip
         assert platform.client.post("/predict/", json=SAMPLE).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""The application: FastAPI for most routes, the lane in front of it for predictions, one envelope around both."""
+"""The application: FastAPI for most routes, the prediction endpoint in front of it, one middleware around both."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -64,14 +64,14 @@ def create(settings: Settings, lifecycle: Lifecycle | None = None) -> Applicatio
 
 
 def routes(settings: Settings) -> FastAPI:
-    """FastAPI with every route but the lane's."""
+    """FastAPI with every route but the predictions."""
     app = FastAPI(
         title="AI Platform", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan
     )
     app.state.settings = settings
     app.state.lifecycle = Lifecycle()
-    for room in ROUTERS:
-        app.include_router(room.router, dependencies=[Depends(_authorize)])
+    for module in ROUTERS:
+        app.include_router(module.router, dependencies=[Depends(_authorize)])
     app.router.redirect_slashes = False
     for kind in (PlatformError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _answer_fact)
@@ -96,7 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _authorize(request: Request) -> None:
-    """The same gate as the lane's; a route that does not say what it needs is refused to everybody."""
+    """The same as for predictions; a route that does not say what it needs is refused to everybody."""
     request.app.state.services.authorizer.authorize(request.scope["aip_head"], request.scope["route"].path)
 
 
@@ -112,7 +112,7 @@ def _fact(error: Exception) -> PlatformError:
     if isinstance(error, RequestValidationError):
         return InvalidParameter(str(error.errors()[0]["loc"][-1]), "is not of its form")
     if not isinstance(error, HTTPException):
-        return internal()  # the envelope logs it
+        return internal()  # the middleware logs it
     if error.status_code == 405:  # noqa: PLR2004
         allowed = (error.headers or {}).get("Allow", "GET").split(", ")
         return MethodNotAllowed(

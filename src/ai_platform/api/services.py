@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.02
 
 
 class Services:
-    """The rooms below, wired once.
+    """The packages below, wired once.
 
     Args:
         settings: the platform's settings.

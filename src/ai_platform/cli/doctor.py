@@ -66,11 +66,11 @@ def redis_answers(settings: Settings) -> str:
 
 
 def redis_policy(settings: Settings) -> str:
-    """Redis never evicts a bell."""
+    """Redis never evicts a notification."""
     policy = str(_redis_info(settings, "memory").get("maxmemory_policy"))
     if policy not in {"volatile-lfu", "volatile-lru", "volatile-ttl", "noeviction"}:
         raise Ailment(
-            f"maxmemory-policy {policy} can evict bells, which delays jobs", "set maxmemory-policy volatile-lfu"
+            f"maxmemory-policy {policy} can evict notifications, which delays jobs", "set maxmemory-policy volatile-lfu"
         )
     return policy
 
@@ -98,12 +98,14 @@ def model(settings: Settings) -> str:
 
 
 def workers(settings: Settings) -> str:
-    """At least one worker process beats."""
+    """At least one worker process sends heartbeats."""
     from ai_platform.jobs import statements
 
     row = _query(settings, statements.HEALTH, {"lease": timedelta(seconds=settings.jobs.lease_seconds)})[0]
     if not row["alive"]:
-        raise Ailment("no worker beats; jobs wait", "run `ai-platform up`, or `ai-platform worker` and `sweeper`")
+        raise Ailment(
+            "no worker sends heartbeats; jobs wait", "run `ai-platform up`, or `ai-platform worker` and `sweeper`"
+        )
     return f"{row['alive']} alive, {row['queued']} jobs queued, {row['running']} running"
 
 

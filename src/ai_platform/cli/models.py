@@ -52,7 +52,7 @@ def publish(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Prove a model file, sign what was found, publish it as the model's next version, and wait until it answers."""
+    """Validate a model file, sign what was found, publish it as the model's next version, and wait until it answers."""
     from ai_platform.models import publishing
     from ai_platform.models.loading.signing import signer
     from ai_platform.training.current_user import current_user

@@ -65,7 +65,7 @@ def worker(
 
 @app.command()
 def sweeper(data_dir: DataDir = None) -> None:
-    """Run the sweeper alone: it beats for the workers of this machine and takes back what was lost."""
+    """Run the sweeper alone: it sends heartbeats for the workers of this machine and rescues what was lost."""
     from ai_platform.jobs.sweeper import Sweeper
     from ai_platform.telemetry import configure_logging
 

@@ -62,7 +62,7 @@ def train_and_publish(settings: Settings, output: Path) -> None:
     files = model_file.write(trained, output, signer(settings.signing_key_file, settings.trusted_keys_dir))
     console.print(f"written: {files.artifact}, with its manifest and signature beside it")
     try:
-        with console.status("proving and publishing"):
+        with console.status("validating and publishing"):
             published = model_file.publish(settings, files)
     except (InvalidSettings, StorageUnavailable):
         console.print("not published: no platform is running here. `make up`, then train again.")

@@ -50,7 +50,7 @@ class InstanceDecoder:
         return self.carefully(body) if found is None else found
 
     def at_once(self, body: bytes) -> Instances | None:
-        """The instances of a body that the typed decoder can vouch for; None of any other, right or wrong."""
+        """The instances of a body that the typed decoder covers; None of any other, right or wrong."""
         if self._decoder is None:
             return None
         try:

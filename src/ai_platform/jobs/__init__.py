@@ -1,1 +1,1 @@
-"""Durable predictions: the row in PostgreSQL is the truth, Redis carries a bell, every change of state is fenced."""
+"""Durable predictions: the row in PostgreSQL is the truth, Redis only notifies, every change of state is fenced."""

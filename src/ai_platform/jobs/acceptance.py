@@ -71,7 +71,7 @@ class JobAcceptance:
     Args:
         settings: the platform's settings.
         pool: connections to PostgreSQL.
-        notifier: rung for what was committed.
+        notifier: notified of what was committed.
         backlog: how much waits already.
     """
 

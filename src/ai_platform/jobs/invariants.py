@@ -55,7 +55,7 @@ INVARIANTS: dict[str, tuple[str, str]] = {
         ),
     ),
     "no_queued_job_is_forgotten": (
-        "no job that is due waits long after its bell was rung while workers are alive and nothing else moves",
+        "no job that is due waits long after its notification was sent while workers are alive and nothing else moves",
         (
             "SELECT id FROM jobs WHERE state = 'queued' AND run_after < now() - 6 * %(renotify)s"
             " AND notified_at BETWEEN now() - 3 * %(renotify)s AND now() - %(renotify)s / 2"

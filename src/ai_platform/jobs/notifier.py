@@ -1,4 +1,4 @@
-"""The bell: a Celery message that carries job ids and nothing else. Losing one costs time, never a job."""
+"""The notification: a Celery message that carries job ids and nothing else. Losing one costs time, never a job."""
 
 import threading
 import uuid
@@ -19,20 +19,20 @@ QUEUE = "predict"
 RUN_JOBS = "ai_platform.run_jobs"
 # Ids in one message; a worker claims more of what waits by itself, so that messages need not be large.
 IDS_PER_NOTIFICATION = 256
-# Bells that wait for a Redis that is slow; beyond it they are dropped, and the sweeper rings.
+# Notifications that wait for a Redis that is slow; beyond it they are dropped, and the sweeper notifies.
 MAX_WAITING = 10_000
 
 VersionedId = tuple[str, int, uuid.UUID]
 
 
 def celery_app(settings: Settings, *, for_publishing: bool = False) -> Celery:
-    """Celery as this platform uses it: it carries bells and runs processes, nothing more.
+    """Celery as this platform uses it: it carries notifications and runs processes, nothing more.
 
     No result backend, no ETA, no reliance on acknowledgements; the reasons stand in docs/architecture/jobs.md.
 
     Args:
         settings: the platform's settings.
-        for_publishing: whether only bells are sent; then a Redis that is away is given up after its short limits.
+        for_publishing: whether it only notifies; then a Redis that is away is given up after its short limits.
     """
     app = Celery("ai_platform", broker=settings.redis_dsn, set_as_current=not for_publishing)
     limits = settings.redis
@@ -80,7 +80,7 @@ def celery_app(settings: Settings, *, for_publishing: bool = False) -> Celery:
 
 
 class Notifier:
-    """Rings from a thread of its own, so that no caller waits for Redis.
+    """Notifies from a thread of its own, so that no caller waits for Redis.
 
     Args:
         settings: the platform's settings.
@@ -96,7 +96,7 @@ class Notifier:
         self._thread.start()
 
     def notify(self, ids: Iterable[VersionedId]) -> None:
-        """Ring for jobs that were committed; returns at once, and never fails."""
+        """Notify of jobs that were committed; returns at once, and never fails."""
         with self._changed:
             for versioned in ids:
                 if len(self._waiting) < MAX_WAITING:
@@ -106,7 +106,7 @@ class Notifier:
             self._changed.notify()
 
     def close(self) -> None:
-        """Ring what waits, within a second, and stop."""
+        """Send what waits, within a second, and stop."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -129,16 +129,16 @@ class Notifier:
             return
         try:
             notify(self._app, ids)
-        except Exception as error:  # noqa: BLE001  # whatever a broken transport raises: the sweeper rings again
+        except Exception as error:  # noqa: BLE001  # whatever a broken transport raises: the sweeper notifies again
             self._breaker.trip()
             NOTIFICATIONS.labels("failed").inc()
-            log.warning("bell not rung", why=type(error).__name__, jobs=len(ids), model=model, version=version)
+            log.warning("notification not sent", why=type(error).__name__, jobs=len(ids), model=model, version=version)
         else:
             NOTIFICATIONS.labels("sent").inc()
 
 
 def notify(app: Celery, ids: list[str]) -> None:
-    """Send one bell now.
+    """Send one notification now.
 
     Raises:
         Exception: what Celery's transport raises when Redis is away.

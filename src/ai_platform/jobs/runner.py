@@ -1,4 +1,4 @@
-"""What a worker child does with a bell: claim, compute together, finish; fenced, and no transaction held open."""
+"""What a worker child does when it is notified: claim, compute together, finish; fenced, in short transactions."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ log = logger(__name__)
 
 # How long a worker tries to record what it computed while PostgreSQL is away; after that the lease decides.
 FINISH_TRIES_SECONDS = 120.0
-# How long one bell may keep a child: a worker that is told to stop finishes its bells first.
+# How long one notification may keep a child: a worker that is told to stop finishes its notifications first.
 DRAIN_SECONDS = 1.0
 # After an outage: how soon a worker lets go of what it may hold without knowing it.
 RELEASE_SECONDS = 2.0
@@ -42,7 +42,7 @@ class JobRunner:
 
     Args:
         settings: the platform's settings.
-        notify: sends a notification that names nobody: more waits than one bell's time was enough for.
+        notify: sends a notification that names nobody: more waits than one notification's time was enough for.
     """
 
     def __init__(self, settings: Settings, notify: Callable[[], None]) -> None:
@@ -71,10 +71,10 @@ class JobRunner:
         self._directory.start()
 
     def run(self, ids: Sequence[str]) -> None:
-        """Run what a bell names (jobs of one version), and then whatever waits longest, for about a second.
+        """Run what a notification names (jobs of one version), and then whatever waits longest, for about a second.
 
         Raises:
-            StorageUnavailable: PostgreSQL is away; the jobs are rung again later.
+            StorageUnavailable: PostgreSQL is away; the jobs are notified of again later.
         """
         with self._busy:
             self._run(ids)
@@ -99,14 +99,14 @@ class JobRunner:
             raise
 
     def _release_later(self) -> None:
-        """Without a bell too: none may come, and jobs that nobody computes would run past their time limit."""
+        """Without a notification too: none may come, and jobs that nobody computes would run past their time limit."""
         timer = threading.Timer(RELEASE_SECONDS, self._release_unless_busy)
         timer.daemon = True
         timer.start()
 
     def _release_unless_busy(self) -> None:
         if not self._busy.acquire(blocking=False):
-            return  # the bell that runs now has given back at its beginning
+            return  # the notification that runs now has given back at its beginning
         try:
             self._release_unknown_jobs()
         except StorageUnavailable:

@@ -59,7 +59,7 @@ CLAIM_NAMED = _CLAIM.format(
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )"""
 )
-# What waits longest, of whatever model, and more of its version: a bell that any worker hears moves the whole queue.
+# What waits longest, of whatever model, and more of its version: any notification moves the whole queue.
 CLAIM_OLDEST = _CLAIM.format(
     chosen=f"""oldest AS (
     SELECT id, model, version, isolated FROM jobs WHERE {_DUE} ORDER BY run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -96,7 +96,7 @@ WHERE jobs.id = held.id AND jobs.attempt = held.attempt AND jobs.state = 'runnin
 RETURNING jobs.id
 """
 
-# Give back: a worker that may hold jobs it does not know of (the answer to its claim was lost) lets go of all it holds.
+# Release all: a worker that may hold jobs it does not know of (the answer to its claim was lost) releases them all.
 RELEASE_ALL = """
 UPDATE jobs SET
     state = CASE WHEN attempt >= max_attempts THEN 'failed' ELSE 'queued' END,
@@ -129,8 +129,8 @@ INSERT INTO workers (name, host, pid, process_started) VALUES (%(worker)s, %(hos
 ON CONFLICT (name) DO UPDATE SET heartbeat_at = now() RETURNING name
 """
 
-# Beat, written by the process beside a worker for the children that it sees alive; the dead it removes by name, and
-# what a removed worker held is taken back at once.
+# Heartbeat, written by the process beside a worker for the children that it sees alive. The dead it deletes, and
+# what a removed worker held is rescued at once.
 HEARTBEAT = "UPDATE workers SET heartbeat_at = now() WHERE name = ANY(%(names)s)"
 DELETE_WORKERS = "DELETE FROM workers WHERE name = ANY(%(names)s)"
 LOCAL_WORKERS = "SELECT name, pid, process_started FROM workers WHERE host = %(host)s"
@@ -139,7 +139,7 @@ DELETE FROM workers WHERE heartbeat_at < now() - interval '1 hour'
     AND NOT EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND lease_owner = workers.name)
 """
 
-# Take back: leases whose worker is gone, has not beaten for a lease, or has run past its hard limit. What ran past it
+# Rescue: jobs whose worker is gone, has sent no heartbeat for a lease, or has run past its hard limit. What ran past it
 # by itself, in a worker that lives, would do so again, and fails. Of rows that were computed together each has a try by
 # itself first; and when the worker is gone too, nobody knows whether the row or the crash was the cause.
 RESCUE = """
@@ -184,7 +184,7 @@ WHERE id IN (
 RETURNING id
 """
 
-# Ring again: for rows whose bell was lost with Redis, or is overdue; oldest first, no more than the workers can take.
+# Renotify: rows whose notification was lost with Redis, or is overdue; oldest first, no more than the workers can take.
 RENOTIFY = """
 UPDATE jobs SET notified_at = now()
 WHERE id IN (

@@ -1,4 +1,4 @@
-"""The process beside a worker that never forks: beats for the children that it sees alive, sweeps up what was lost."""
+"""The process beside a worker that never forks: it sends heartbeats for living children, and rescues lost jobs."""
 
 import contextlib
 import signal
@@ -25,16 +25,16 @@ from ai_platform.telemetry import LOOP_FAILURES, logger
 log = logger(__name__)
 
 SWEEP_LOCK = 0x0A1B_0002
-# Bells that one round may send: what a few workers can take, so that a long queue does not become a long list of bells.
+# Notifications of one round: what a few workers can take, so that a long queue does not become a long list of them.
 NOTIFICATIONS_PER_ROUND = 16
-# Bells in Redis beyond which no more are sent: each moves the whole queue, so that more would only fill Redis.
-MOST_BELLS = 64
+# Notifications in Redis beyond which no more are sent: each moves the whole queue, so that more would only fill Redis.
+MOST_NOTIFICATIONS = 64
 CLEANING_SECONDS = 60.0
 LONGEST_CLEANING_SECONDS = 0.5
 
 
 class Sweeper:
-    """Beats for this host's worker children, and sweeps for everybody, one sweeper at a time.
+    """Sends heartbeats for this host's worker children, and sweeps for everybody, one sweeper at a time.
 
     Args:
         settings: the platform's settings.
@@ -55,8 +55,8 @@ class Sweeper:
         self._log_retention = LogRetention(settings)
 
     def run(self, stop: threading.Event) -> None:
-        """Beat and sweep until told to stop; a round that raises is logged, counted and followed by the next."""
-        pause = min(self._jobs.beat_seconds, self._jobs.sweep_seconds)
+        """Send heartbeats and sweep until told to stop; a round that raises is logged, counted, and not the last."""
+        pause = min(self._jobs.heartbeat_seconds, self._jobs.sweep_seconds)
         swept = 0.0
         while not stop.is_set():
             try:
@@ -72,7 +72,7 @@ class Sweeper:
         self._pool.close(timeout=1)
 
     def heartbeat(self) -> None:
-        """Write one beat for each child of this host that is alive and not stopped, and remove those that are gone.
+        """Write a heartbeat for each child of this host that is alive and not stopped, and remove those that are gone.
 
         Raises:
             psycopg.OperationalError: PostgreSQL is away.
@@ -86,13 +86,13 @@ class Sweeper:
                 connection.execute(statements.HEARTBEAT, {"names": alive})
             if gone:
                 connection.execute(statements.DELETE_WORKERS, {"names": gone})
-                log.info("worker processes have ended; what they held is taken back", processes=len(gone))
+                log.info("worker processes have ended; what they held is rescued", processes=len(gone))
             if self._steady:
                 self._kill_overrunning(connection)
         self._note_beat()
 
     def sweep(self) -> None:
-        """One round: take back, expire, ring again, delete what is old. Only one sweeper at a time does it.
+        """One round: rescue, expire, notify again, delete what is old. Only one sweeper at a time does it.
 
         Raises:
             psycopg.OperationalError: PostgreSQL is away.
@@ -110,7 +110,7 @@ class Sweeper:
         self._log_retention.clean(self._pool)
 
     def _note_beat(self) -> None:
-        """Remember since when beats came steadily: after a silence of our own, others' silence proves nothing yet."""
+        """Remember since when heartbeats came steadily: after a silence of our own, that of others says nothing yet."""
         now = time.monotonic()
         if self._steady_since is None or now - self._last_beat > self._jobs.lease_seconds / 2:
             self._steady_since = now
@@ -118,14 +118,14 @@ class Sweeper:
 
     @property
     def _steady(self) -> bool:
-        """Whether beats have come for a whole lease, so that silence and lateness are the workers' own."""
+        """Whether heartbeats have come for a whole lease, so that silence and lateness are the workers' own."""
         return self._steady_since is not None and time.monotonic() - self._steady_since >= self._jobs.lease_seconds
 
     def _rescue(self, connection: BoundedConnection) -> None:
         taken = connection.execute(statements.RESCUE, {"lease": self._lease, "judge_silence": self._steady}).fetchall()
         if taken:
             failed = sum(1 for row in taken if row["state"] == "failed")
-            log.warning("jobs taken back from lost workers", jobs=len(taken), failed=failed)
+            log.warning("jobs rescued from lost workers", jobs=len(taken), failed=failed)
 
     def _kill_overrunning(self, connection: BoundedConnection) -> None:
         overrunning = connection.execute(statements.OVERRUNNING_WORKERS, {"host": self._host}).fetchall()
@@ -140,8 +140,8 @@ class Sweeper:
                     process.send_signal(signal.SIGKILL)
 
     def _overdue(self, connection: BoundedConnection) -> list[dict[str, Any]]:
-        """Rows to ring for, unless enough bells wait in Redis already for workers that are busy or away."""
-        if not self._room_for_bells():
+        """Rows to notify of, unless enough notifications wait in Redis already for workers that are busy or away."""
+        if not self._has_room_to_notify():
             return []
         renotify = timedelta(seconds=self._jobs.renotify_seconds)
         rows = []
@@ -154,24 +154,24 @@ class Sweeper:
             ).fetchall()
         return rows
 
-    def _room_for_bells(self) -> bool:
+    def _has_room_to_notify(self) -> bool:
         if self._breaker.open:
             return False
         try:
-            return int(self._redis.llen(f"{KEY_PREFIX}{QUEUE}")) < MOST_BELLS
+            return int(self._redis.llen(f"{KEY_PREFIX}{QUEUE}")) < MOST_NOTIFICATIONS
         except (redis.exceptions.RedisError, OSError) as error:
             self._breaker.trip()
-            log.warning("Redis does not answer; bells wait", why=type(error).__name__)
+            log.warning("Redis does not answer; notifications wait", why=type(error).__name__)
             return False
 
     def _notify(self, rows: list[dict[str, Any]]) -> None:
-        # After the commit: a bell for a row that is not there yet would find nothing.
+        # After the commit: a notification for a row that is not there yet would find nothing.
         try:
             for ids in batches(rows):
                 notify(self._app, ids)
-        except Exception as error:  # noqa: BLE001  # whatever a broken transport raises: the next round rings
+        except Exception as error:  # noqa: BLE001  # whatever a broken transport raises: the next round notifies
             self._breaker.trip()
-            log.warning("bells not rung", why=type(error).__name__)
+            log.warning("notification not sent", why=type(error).__name__)
 
     def _clean(self) -> None:
         """Delete what is old, in batches of their own, so that none of them holds locks for long."""

@@ -54,7 +54,7 @@ def api(variables: Mapping[str, str], settings: Settings) -> Program:
 
 
 def worker(variables: Mapping[str, str], settings: Settings) -> Program:
-    """The Celery worker; ready when the API has seen it beat."""
+    """The Celery worker; ready when the API has seen its heartbeat."""
     return _part("worker", ["worker"], variables, lambda _: _workers_alive(settings) > 0)
 
 

@@ -12,7 +12,7 @@ from ai_platform.telemetry import configure_logging, logger
 
 log = logger(__name__)
 
-# The sweeper beats for the jobs that the worker still finishes, so it ends last.
+# The sweeper sends heartbeats for the jobs that the worker still finishes, so it ends last.
 STOP_ORDER: tuple[frozenset[Role], ...] = (frozenset(("worker",)), frozenset(("sweeper",)))
 STOP_MARGIN_SECONDS = 10.0
 

@@ -1,4 +1,4 @@
-"""Publishing: prove in a confined child, sign what was found, record, announce; every refusal leaves a trace."""
+"""Publishing: validate in a sandbox, sign what was found, record, announce; every refusal leaves a trace."""
 
 import contextlib
 import hashlib
@@ -30,7 +30,7 @@ class Published:
     Attributes:
         manifest: the version's manifest.
         version: its number.
-        report: what proving found.
+        report: what validation found.
         aliases: the aliases that name it now.
         waited: what became of waiting until it answers; None when no alias names it, or nothing was waited for.
     """

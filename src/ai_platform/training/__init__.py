@@ -1,1 +1,1 @@
-"""Making a model file with its signed manifest; the iris example. Nothing that serves imports this room."""
+"""Making a model file with its signed manifest; the iris example. Nothing that serves imports this package."""

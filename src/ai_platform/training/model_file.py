@@ -67,7 +67,7 @@ def write(trained: Trained, path: Path, signer: Signer) -> ModelFile:
 
 
 def publish(settings: Settings, files: ModelFile, alias: str | None = PRODUCTION) -> Published:
-    """Prove a written model, and publish it as the next version of its name.
+    """Validate a written model, and publish it as the next version of its name.
 
     Args:
         settings: the platform's settings.

@@ -1,1 +1,1 @@
-"""The worker face: Celery's processes and the task that a bell starts; the work itself is `jobs.runner`."""
+"""The worker face: Celery's processes and the task that a notification starts; the work itself is `jobs.runner`."""

@@ -1,6 +1,6 @@
 """Whether this host's worker lives: `python -m ai_platform.worker.alive`, the health check of its container.
 
-PostgreSQL is asked for beats, as everybody else judges a worker by them; Celery's own answer to a ping proves less.
+PostgreSQL is asked for heartbeats, as everybody else judges a worker by them; Celery's answer to a ping says less.
 """
 
 import socket
@@ -17,7 +17,7 @@ SELECT count(*) AS alive FROM workers WHERE split_part(host, '/', 1) = %(host)s 
 
 
 def alive(settings: Settings) -> int:
-    """How many worker processes of this host have beaten within the lease.
+    """How many worker processes of this host have sent a heartbeat within the lease.
 
     Raises:
         StorageUnavailable: PostgreSQL is away.
@@ -29,13 +29,13 @@ def alive(settings: Settings) -> int:
 
 
 def main() -> int:
-    """0 when one beats; 1, and why, otherwise."""
+    """0 when one does; 1, and why, otherwise."""
     try:
         count = alive(load())
     except PlatformError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 1
-    sys.stdout.write(f"{count} worker processes beat\n")
+    sys.stdout.write(f"{count} worker processes send heartbeats\n")
     return 0 if count else 1
 
 

@@ -41,11 +41,11 @@ def build(settings: Settings) -> Celery:
 
 
 class _Credit(transport.QoS):
-    """How many bells may be taken before one is acknowledged.
+    """How many notifications may be taken before one is acknowledged.
 
-    kombu 5.7 keeps the credit of a bell whose acknowledgement was lost with its connection, and looks at a connection
+    kombu 5.7 keeps the credit of a message whose acknowledgement was lost with its connection, and looks at one
     only while it has credit: a worker that lost as many as it has children would never see that Redis was away, nor
-    that it is back. A bell need not be acknowledged, so its credit is given back whatever happens.
+    that it is back. A notification need not be acknowledged, so its credit is given back whatever happens.
     """
 
     def ack(self, delivery_tag: str) -> None:
@@ -69,7 +69,7 @@ def run(settings: Settings) -> None:
     configure_logging(settings.log, "worker")
     # Celery's warning is about pickled messages, which this worker does not accept.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # Two lines for each bell say nothing that the jobs' rows do not say.
+    # Two lines for each notification say nothing that the jobs' rows do not say.
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     build(settings).worker_main(
@@ -97,8 +97,8 @@ class _Child:
         self._runner.warm()
 
     def run(self, ids: list[str]) -> None:
-        """Run the jobs of a bell; what goes wrong is logged, and the sweeper rings again for what is left."""
+        """Run the jobs of a notification; what goes wrong is logged, and the sweeper notifies again of the rest."""
         try:
             self._runner.run(ids)
         except Exception as error:  # MemoryError too: escaping, it would stop the whole worker
-            log.error("bell not answered", why=str(error), jobs=len(ids), exc_info=not hasattr(error, "detail"))
+            log.error("notification failed", why=str(error), jobs=len(ids), exc_info=not hasattr(error, "detail"))

@@ -25,7 +25,7 @@ UNMATCHED = "unmatched"
 
 
 class Middleware:
-    """Wraps the lane and the FastAPI application alike.
+    """Wraps the prediction endpoint and the FastAPI application alike.
 
     Args:
         app: what answers; it may raise any `PlatformError`, and sets `scope["aip_route"]` or `scope["route"]`.

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own for its routes, and the lane's, with an input schema for each model."""
+"""The OpenAPI document: FastAPI's own for its routes, and that of predictions, with an input schema for each model."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -54,7 +54,7 @@ async def accept(
     """Make a job of a body, and answer 202; or 200 with the result, if the caller waits and it ends in time.
 
     Args:
-        services: the rooms below.
+        services: the packages below.
         prepared: the version that will compute it.
         body: the request's body.
         head: of the request, which the gate has let in.

@@ -1,7 +1,7 @@
-"""The express door: a prediction request that came in one piece is answered where it was read, without a task.
+"""The fast path: a prediction request that came in one piece is answered where it was read, without a task.
 
-It takes the lane's own steps, one after another and without waiting. What cannot be answered so goes on to the envelope
-and the endpoint: untouched, if that is seen before the caller is charged anything, else as far as it was begun.
+It takes the steps of the prediction endpoint, one after another and without waiting. What cannot be answered so goes on
+to the middleware and the endpoint: untouched, if that is seen before the caller is charged; else as far as it has come.
 """
 
 import time
@@ -23,8 +23,8 @@ from ai_platform.telemetry import REQUEST_ID, count_request, logger
 
 log = logger(__name__)
 
-# What only the long way reads.
-_LONG_WAY = frozenset(
+# What only the slow path reads.
+_SLOW_PATH = frozenset(
     {b"content-encoding", b"expect", b"idempotency-key", b"origin", b"prefer", b"transfer-encoding",
      b"upgrade", DEADLINE}
 )  # fmt: skip
@@ -45,9 +45,9 @@ class FastPath:
     def __init__(self, endpoint: PredictionEndpoint, hosts: Hosts, settings: Settings) -> None:
         self._endpoint = endpoint
         self._hosts = hosts
-        # The address matters to its limit alone; then uvicorn finds out whose it is, on the long way.
+        # The address matters to its limit alone; then uvicorn finds out whose it is, on the slow path.
         by_proxy = bool(settings.api.trusted_proxies and settings.access.address_rows_per_second)
-        self._long_way = _LONG_WAY | {b"x-forwarded-for"} if by_proxy else _LONG_WAY
+        self._long_way = _SLOW_PATH | {b"x-forwarded-for"} if by_proxy else _SLOW_PATH
         self._middle = (
             _lines(security_headers.API) + b"content-type: application/json\r\nx-cache: bypass\r\nx-request-id: "
         )
@@ -96,7 +96,7 @@ class FastPath:
         return answer
 
     def _prepared(self, target: Target, head: RequestHead, body: bytes) -> PreparedModel | None:
-        """The version that answers; None if this request must go the long way."""
+        """The version that answers; None if this request must go the slow path."""
         named = head.named
         if head.repeats or named.get(b"content-type") != _JSON or not self._long_way.isdisjoint(named):
             return None

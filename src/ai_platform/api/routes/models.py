@@ -33,7 +33,7 @@ from ai_platform.storage.postgres import BoundedConnection
 router = APIRouter(tags=["models"])
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
-# Proving takes a core and up to gigabytes, so an API process proves one model at a time.
+# Validation takes a core and up to gigabytes, so an API process validates one model at a time.
 _proving = threading.Lock()
 
 
@@ -172,7 +172,7 @@ def list_versions(request: Request, name: Name) -> Response:
     return _json({"versions": versions})
 
 
-@router.get("/models/{name}/versions/{version}", summary="A version with its signature, manifest and proof")
+@router.get("/models/{name}/versions/{version}", summary="A version with its signature, manifest and validation report")
 def read_version(request: Request, name: Name, version: Number) -> Response:
     """Everything that is known of a version.
 
@@ -231,18 +231,18 @@ async def upload(request: Request) -> Response:
 
 @router.post("/models/{name}/versions", summary="Publish an uploaded file as the next version", status_code=201)
 def publish_version(request: Request, name: Name, document: Document) -> Response:
-    """Prove an uploaded file in a confined process, and publish it.
+    """Validate an uploaded file in a sandbox, and publish it.
 
     Raises:
         UploadNotFound: no file of that sha256 was sent.
         ArtifactRefused: the file is not what it should be.
-        Overloaded: this process proves another model now.
+        Overloaded: this process validates another model now.
     """
     body = _read(document, PublishBody)
     described = _described(name, body)
     settings = _services(request).settings
     if not _proving.acquire(blocking=False):
-        raise Overloaded("another model is being proved here; try again", retry_after=5)
+        raise Overloaded("another model is being validated here; try again", retry_after=5)
     try:
         with tempfile.TemporaryDirectory(prefix="aip-uploaded-") as folder:
             artifact = Path(folder) / "artifact"

@@ -105,7 +105,7 @@ def _workers(facts: dict[str, Any]) -> dict[str, Any]:
     if "alive" not in facts:
         return {"status": "unknown", "error": "PostgreSQL, which knows them, does not answer"}
     if not facts["alive"]:
-        return {"status": "error", "alive": 0, "error": "no worker beats; jobs are accepted and wait"}
+        return {"status": "error", "alive": 0, "error": "no worker sends heartbeats; jobs are accepted and wait"}
     return {"status": "ok", "alive": facts["alive"]}
 
 

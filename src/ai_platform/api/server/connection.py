@@ -1,7 +1,7 @@
 """One connection, apart from what it reads: its times, its part of the room, refusals, and its end.
 
 uvicorn bounds none of them. What is refused here is answered by the application all the same, with problem details
-and an id: the refusal stands in the request's scope, and the envelope raises it. Then the connection is closed.
+and an id: the refusal stands in the request's scope, and the middleware raises it. Then the connection is closed.
 """
 
 import asyncio
@@ -214,7 +214,7 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def _answers(self) -> bool:
-        """Whether a request is being answered on the long way."""
+        """Whether a request is being answered on the slow path."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _take(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What a connection reads: HTTP/1.1 with bounds, through uvicorn's parser, and the express door.
+"""What a connection reads: HTTP/1.1 with bounds, through uvicorn's parser, and the fast path.
 
 Each thing that a caller can make this process keep has a bound: a head, trailers, the framing of a body, what comes
 after an answer, and requests that wait behind others. `Room` bounds what all connections hold together.
@@ -38,7 +38,7 @@ _REFUSED = b"HTTP/1.1 503"
 class BoundedProtocol(Connection):
     """One connection, as it is read.
 
-    A prediction request that is whole in one chunk is answered by the express door, here and now; until its end was
+    A prediction request that is whole in one chunk is answered by the fast path, here and now; until its end was
     seen it is held: neither scope nor task is made for it.
 
     `_fed` counts the bytes of later chunks than the one in which the stage began, so that a request that arrives whole
@@ -244,7 +244,7 @@ class BoundedProtocol(Connection):
         return self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
 
     def _let_go(self, begun: PendingRequest | None) -> None:
-        """Send the request that is held on the long way, as far as it has come.
+        """Send the request that is held on the slow path, as far as it has come.
 
         Raises:
             PlatformError: it is refused.
@@ -342,7 +342,7 @@ class BoundedProtocol(Connection):
 
 
 def bounded(limits: LimitSettings, fast_path: FastPath, lifecycle: Lifecycle) -> type[BoundedProtocol]:
-    """The protocol class of a process with these limits, whose prediction requests may go through that door."""
+    """The protocol class of a process with these limits, whose prediction requests may take that path."""
     unsuspicious = min(limits.url_bytes, limits.header_bytes)
     room = Room(limits.buffered_mb * 1024 * 1024)
     own = {"limits": limits, "unsuspicious": unsuspicious, "fast_path": fast_path, "lifecycle": lifecycle, "room": room}

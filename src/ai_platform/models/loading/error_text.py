@@ -21,7 +21,7 @@ def error_text(error: BaseException) -> str:
     kind is named, and what it says.
     """
     if isinstance(error, MemoryError):
-        return "it needs more memory than proving allows (AI_PLATFORM_MODELS__VALIDATION_MEMORY_MB)"
+        return "it needs more memory than validation allows (AI_PLATFORM_MODELS__VALIDATION_MEMORY_MB)"
     if type(error).__name__ == "InconsistentVersionWarning":
         written = getattr(error, "original_sklearn_version", "?")
         present = getattr(error, "current_sklearn_version", "?")

@@ -59,7 +59,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """What a publisher says of a model that has no manifest yet; proving makes the manifest.
+    """What a publisher says of a model that has no manifest yet; validation makes the manifest.
 
     Attributes:
         model: name under which it is to be published.

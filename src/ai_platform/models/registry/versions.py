@@ -36,7 +36,7 @@ class Version:
         manifest_signature: the line that `models.loading.signing` wrote; empty for an artifact of plain data.
         compiled_sha256: of its compiled form, 32 bytes; None when it is served as it is.
         compiled_size: of its compiled form, in bytes.
-        validation: what proving found, as `models.validation.validate` reports it.
+        validation: what validation found, as `models.validation.validate` reports it.
         created_at: when it was published.
         created_by: who published it.
     """
@@ -90,7 +90,7 @@ def add(
         manifest_signature: its signature, or empty.
         created_by: who publishes it.
         compiled: sha256 (32 bytes) and file of the compiled form.
-        validation: what proving found.
+        validation: what validation found.
 
     Returns:
         The version's number.

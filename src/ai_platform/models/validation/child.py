@@ -1,4 +1,4 @@
-"""The child that proves one artifact: gives up what it does not need, verifies, opens, tries, compiles, answers.
+"""The process that validates one artifact: gives up what it does not need, verifies, opens, tries, compiles, answers.
 
 Started by `models.validation.validate` as `python -m ai_platform.models.validation.child`, with a `Request` on standard
 input. Nothing that opens an artifact is imported before this process is confined.
@@ -38,7 +38,7 @@ _WARM_ROUNDS = 3
 
 
 def main() -> None:
-    """Prove what standard input asks for; the process ends without running anything that the model registered."""
+    """Validate what standard input asks for; the process ends without running anything that the model registered."""
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     with os.fdopen(request.answers, "wb", buffering=0) as answers:
 

@@ -1,4 +1,4 @@
-"""What the confined child has said, in its order, and what that and its end mean for people."""
+"""What the sandbox process has said, in its order, and what that and its end mean for people."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the parent asks of the confined child, and what the child answers, line by line, as JSON."""
+"""What the parent asks of the sandbox process, and what the child answers, line by line, as JSON."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from ai_platform.models.sandbox.limits import Limits
 
 
 class ValidationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What proving found; kept beside the version.
+    """What validation found; kept beside the version.
 
     Attributes:
         form: which form is served.
@@ -20,7 +20,7 @@ class ValidationReport(msgspec.Struct, frozen=True, kw_only=True):
         rows_checked: how many rows were compared.
         coverage: what of the model these rows reached, for people: classes and leaves of trees; empty without a graph.
         peak_bytes: largest resident memory of the child, the libraries included.
-        seconds: how long proving took.
+        seconds: how long validation took.
         rows_tried: rows that were predicted together, beside some of them alone; of a small sample, repeated.
         non_finite_rows: those among them with an output that is NaN or infinite.
         untrusted_types: what opening the artifact executes or makes by its own choice.
@@ -43,7 +43,7 @@ class ValidationReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to prove.
+    """What to validate.
 
     Attributes:
         artifact: descriptor of the artifact.

@@ -1,4 +1,4 @@
-"""Proving: an artifact is verified, opened, tried and compiled in a confined child before it becomes a version."""
+"""Validation: an artifact is verified, opened, tried and compiled in a sandbox before it becomes a version."""
 
 import contextlib
 import os
@@ -54,7 +54,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """A proven artifact.
+    """A validated artifact.
 
     Attributes:
         manifest: the given one, or the one that was made of a draft.
@@ -116,7 +116,7 @@ def validate(
     on_step("its own rows are admitted as requests are")
     _require_finite(native, settings)
     if "seccomp" not in verified.sandbox:
-        log.warning("proven without a filter of system calls", sandbox=verified.sandbox)
+        log.warning("validated without a filter of system calls", sandbox=verified.sandbox)
     if outcome.why_native is not None:
         compiled.unlink()
     return Validated(
@@ -208,7 +208,7 @@ def _answers(request: Request, seconds: float, on_step: Step) -> tuple[Verified,
     """Run a child to its end.
 
     Compiling has as long again as all before it. When it fails, or takes the child down, the native form has been
-    proven already.
+    validated already.
     """
     heard = Heard()
     with SandboxProcess(

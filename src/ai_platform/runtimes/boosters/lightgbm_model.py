@@ -36,7 +36,7 @@ class LightgbmRuntime:
     numbers. Columns of categories are read from the file when it was trained on a DataFrame; unknown categories are
     missing values, as they are to LightGBM. A ranker's score is a number like a regressor's.
 
-    LightGBM can crash on a file whose trees were damaged. What is published was loaded in the proving child before.
+    LightGBM can crash on a file whose trees were damaged. What is published was loaded in the sandbox before.
     """
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:

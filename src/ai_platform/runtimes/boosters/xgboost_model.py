@@ -32,7 +32,7 @@ class XgboostRuntime:
     without `--classes` the classes are 0, 1 and so on, which is also what the library predicts; with it, they are
     named and the predictions are still those numbers. A ranker's score is a number like a regressor's.
 
-    XGBoost can crash on a file that was made to crash it. What is published was loaded in the proving child before, so
+    XGBoost can crash on a file that was made to crash it. What is published was loaded in the sandbox before, so
     that no process that serves is the first to try.
     """
 

@@ -1,4 +1,4 @@
-"""Models, versions, aliases and artifacts; jobs with their state machine; workers that beat.
+"""Models, versions, aliases and artifacts; jobs with their state machine; workers that send heartbeats.
 
 Revision ID: 0001
 """
