@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ai_platform import errors, settings, telemetry
-from ai_platform.api.app import routes
-from ai_platform.api.http.problems import CONTENT_TYPE, PROBLEMS
+from ai_platform.api.app import create
+from ai_platform.codecs.problem_details import CONTENT_TYPE, PROBLEMS
 from ai_platform.errors import PlatformError
 
 FOLDER = Path(__file__).with_name("reference")
@@ -138,7 +138,9 @@ def _kinds(kind: type[PlatformError]) -> Iterator[type[PlatformError]]:
 
 
 def _routes() -> str:
-    document = routes(settings.Settings()).openapi()
+    document = create(
+        settings.load(database_url="postgresql://nowhere/none", redis_url="redis://nowhere")
+    ).routes.openapi()
     parts = [
         f"## {method.upper()} {path}\n\n{_operation(operation)}"
         for path, operations in document["paths"].items()

@@ -9,7 +9,7 @@ from typing import Any
 
 from ai_platform.api.app import Application, create
 from ai_platform.api.http.request_head import RequestHead
-from ai_platform.api.prediction.endpoint import Target
+from ai_platform.api.prediction.paths import PredictionPath
 from ai_platform.settings import Settings
 
 READY_SECONDS = 30
@@ -21,7 +21,7 @@ async def application(settings: Settings) -> AsyncIterator[Application]:
     """The application, once its models and keys are loaded."""
     made = create(settings)
     async with made.routes.router.lifespan_context(made.routes):
-        services = made.routes.state.services
+        services: Any = made.services
         async with asyncio.timeout(READY_SECONDS):
             while not (services.directory.summary() and services.keyring.is_fresh()):  # noqa: ASYNC110  # threads do it
                 await asyncio.sleep(0.1)
@@ -36,7 +36,7 @@ def headers(key: str, body: bytes) -> list[tuple[bytes, bytes]]:
     ]  # fmt: skip
 
 
-def target_of(made: Application) -> Target:
+def target_of(made: Application) -> PredictionPath:
     """The route that is measured."""
     return made.fast_path.targets[b"/predict/"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ai_platform.access.keyring import Keyring
-from ai_platform.api.http.auth import Authorizer
+from ai_platform.serving.authorizer import Authorizer
 from benchmarks.harness.figures import ratios, table
 from benchmarks.harness.in_process import application, head, headers, target_of, thread_micros
 from benchmarks.harness.scenario import Bench, Figures, Scenario
@@ -67,12 +67,12 @@ async def _in_process(bench: Bench, texts: dict[str, str], chunks: int) -> Figur
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     body = bench.site.models["iris"].body(1).encode()
     async with application(bench.site.settings) as made:
-        services, target = made.routes.state.services, target_of(made)
+        services, target = made.services, target_of(made)
         ring = Keyring(bench.site.settings)
         ring.refresh()
         for number in range(chunks + WARM):
             for way in WAYS:
-                services.authorizer = Authorizer(None if way == "off" else ring, services.limiter)
+                services.serving.authorizer = Authorizer(None if way == "off" else ring, services.limiter)
                 given = headers(texts[way], body)
 
                 def predict(given: list[tuple[bytes, bytes]] = given) -> None:

@@ -23,9 +23,12 @@ from uvicorn.server import ServerState
 
 from ai_platform.api.app import Application
 from ai_platform.api.draining import Lifecycle
-from ai_platform.api.prediction.endpoint import Target
+from ai_platform.api.http.auth import identify
+from ai_platform.api.http.request_head import RequestHead
+from ai_platform.api.prediction.paths import PredictionPath
 from ai_platform.api.server.protocol import bounded
 from ai_platform.predictions.ids import new_text
+from ai_platform.serving.service import Serving
 from ai_platform.telemetry import configure_logging
 from benchmarks.harness.in_process import application, head, headers, median_micros, parts_table, target_of
 from benchmarks.harness.scenario import Bench, Figures, Scenario
@@ -63,7 +66,8 @@ async def _measured(bench: Bench, repeats: int) -> Figures:
 
 def parts(site: Site, made: Application) -> Iterator[Part]:
     """What is measured, in the order of a request: name, the platform's own function, the limit and what that is."""
-    services, fast_path, target = made.routes.state.services, made.fast_path, target_of(made)
+    fast_path, target = made.fast_path, target_of(made)
+    services: Any = made.services
     body, key = site.models["iris"].body(1).encode(), site.key.encode()
     given = headers(site.key, body)
     chunk = _request(site)
@@ -83,8 +87,8 @@ def parts(site: Site, made: Application) -> Iterator[Part]:
     yield "put the head in order", lambda: head(made, given), "a dict of it", lambda: dict(given)
     yield ("who calls, from memory", lambda: services.keyring.authenticate(key), "SHA-256 and a comparison",
            lambda: hmac.compare_digest(hashlib.sha256(key).digest(), digest))  # fmt: skip
-    yield "let it in: key, scope, limits", lambda: made.endpoint.enter(target, ours), "", None
-    yield ("find the version", lambda: made.endpoint.resolve(target, ours), "a look-up",
+    yield "let it in: key, scope, limits", lambda: _let_in(services.serving, ours, target), "", None
+    yield ("find the version", lambda: services.serving.held(target.target), "a look-up",
            lambda: services.directory.is_complete)  # fmt: skip
     yield ("decode and check the body", lambda: prepared.decoder.decode(body), "msgspec, unchecked",
            lambda: plain.decode(body))  # fmt: skip
@@ -99,6 +103,11 @@ def parts(site: Site, made: Application) -> Iterator[Part]:
     yield "**all but reading HTTP**", lambda: fast_path.answer(target, head(made, given), body, more), "", None
 
 
+def _let_in(serving: Serving, ours: RequestHead, path: PredictionPath) -> None:
+    identify(serving.authorizer, ours)
+    serving.authorize(ours.caller, path.target)
+
+
 class _Deaf:
     """Callbacks of a parser, of which there are none."""
 
@@ -106,7 +115,7 @@ class _Deaf:
 class _Mute:
     """Answers nothing, so that what is left is reading."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: PredictionPath) -> None:
         self.targets = {b"/predict/": target}
 
     def answer(self, *_given: Any) -> bytes:

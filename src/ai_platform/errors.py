@@ -1,4 +1,4 @@
-"""What can go wrong, as facts without HTTP numbers; the one table of those is in `api/http/problems.py`."""
+"""What can go wrong, as facts without HTTP numbers; the one table of those is in `codecs/problem_details.py`."""
 
 from dataclasses import dataclass
 

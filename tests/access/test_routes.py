@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import psycopg
@@ -15,14 +15,9 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from access.conftest import Guarded
-from ai_platform.access.limiter import Limiter
 from ai_platform.api import app as application
-from ai_platform.api.http.auth import PUBLIC_ROUTES, ROUTE_SCOPES, Authorizer
-from ai_platform.api.http.hosts import Hosts
-from ai_platform.api.http.middleware import Middleware
-from ai_platform.api.prediction.endpoint import PredictionEndpoint
+from ai_platform.api.http.auth import PUBLIC_ROUTES, ROUTE_SCOPES
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import async_client
 from harness import SAMPLE, eventually
 
 LANE = [
@@ -132,7 +127,7 @@ def table(guarded: Guarded, callers: dict[str, str | None]) -> Iterator[Table]:
         connection.execute("DELETE FROM idempotency_keys")
 
 
-def test_the_table_names_every_route_and_nothing_else() -> None:
+def test_the_table_names_every_route_and_nothing_else(settings: Settings) -> None:
     found = {
         (method, route.path)
         for room in application.ROUTERS
@@ -141,7 +136,7 @@ def test_the_table_names_every_route_and_nothing_else() -> None:
         for method in route.methods or ()
     } | {("POST", path) for path in LANE}
     assert found == set(ROUTE_SCOPES) | {("GET", path) for path in PUBLIC_ROUTES}
-    beside = [route for route in application.routes(Settings()).routes if hasattr(route, "endpoint")]
+    beside = [route for route in application.create(settings).routes.routes if hasattr(route, "endpoint")]
     assert beside == [], "a route that is not in one of ROUTERS would pass by the gate"
 
 
@@ -339,15 +334,9 @@ def test_a_route_that_does_not_say_what_it_needs_is_refused_to_everybody(
     monkeypatch.setattr(application, "ROUTERS", (*application.ROUTERS, SimpleNamespace(router=router)))
 
     async def ask() -> httpx.Response:
-        app = application.routes(settings)
-        limiter = Limiter(settings, async_client)
-        endpoint = PredictionEndpoint(app, settings)
-        endpoint.services = app.state.services = cast("Any", SimpleNamespace(authorizer=Authorizer(None, limiter)))
-        transport = httpx.ASGITransport(Middleware(endpoint, Hosts(settings)))
+        transport = httpx.ASGITransport(application.create(settings).app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            answer = await client.get("/forgotten")
-        await limiter.close()
-        return answer
+            return await client.get("/forgotten")
 
     answer = asyncio.run(ask())
     assert (answer.status_code, json.loads(answer.content)["code"]) == (403, "forbidden")

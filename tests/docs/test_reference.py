@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from ai_platform import settings, telemetry
 from ai_platform.api.app import ROUTERS
-from ai_platform.api.http.problems import PROBLEMS
+from ai_platform.codecs.problem_details import PROBLEMS
 
 DOCS = Path(__file__).parents[2] / "docs"
 LANE = [

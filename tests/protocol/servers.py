@@ -13,13 +13,16 @@ import h11
 import uvicorn
 
 from ai_platform.api.draining import Lifecycle
+from ai_platform.api.http.asgi import Receive, Scope, Send
 from ai_platform.api.http.hosts import Hosts
-from ai_platform.api.http.middleware import Middleware, Receive, Scope, Send
+from ai_platform.api.http.middleware import Middleware
 from ai_platform.api.http.request_head import Headers, RequestHead
-from ai_platform.api.prediction.endpoint import PredictionEndpoint, Target
 from ai_platform.api.prediction.fast_path import FastPath
+from ai_platform.api.prediction.paths import PredictionPath, PredictionPaths
 from ai_platform.api.server.serve import configuration
-from ai_platform.settings import ApiSettings, Settings
+from ai_platform.serving.bootstrap import Services
+from ai_platform.serving.resolver import Target
+from ai_platform.settings import ApiSettings, load
 from protocol.observing import SEEN, Request, Seen, encoded, request_of
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
@@ -63,11 +66,11 @@ async def _tell(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-class _TellingExpress(FastPath):
+class _TellingFastPath(FastPath):
     """The fast path with the same application behind it; what it leaves to the slow path, it leaves here too."""
 
-    def answer(self, target: Target, head: RequestHead, body: bytes, given: Headers) -> bytes | None:  # noqa: ARG002  # as there
-        if head.repeats or not self._long_way.isdisjoint(head.named) or not self._hosts.knows(head.named.get(b"host")):
+    def answer(self, path: PredictionPath, head: RequestHead, body: bytes, given: Headers) -> bytes | None:  # noqa: ARG002  # as there
+        if head.repeats or not self._unread.isdisjoint(head.named) or not self._hosts.knows(head.named.get(b"host")):
             return None
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
         told = encoded(request_of(head.method, head.raw_path.decode("latin-1"), headers, body))
@@ -76,10 +79,11 @@ class _TellingExpress(FastPath):
 
 def our_configuration(port: int) -> uvicorn.Config:
     """The platform's own protocol and middleware, with its default bounds, on a port; `/predict/` by the fast path."""
-    settings, lifecycle = Settings(api=ApiSettings(allowed_hosts=["*"])), Lifecycle()
+    api, lifecycle = ApiSettings(allowed_hosts=["*"]), Lifecycle()
+    settings = load(database_url="postgresql://nowhere/none", redis_url="redis://nowhere", api=api)
     hosts, config = Hosts(settings), configuration(settings, lifecycle)
-    fast_path = _TellingExpress(PredictionEndpoint(_tell, settings), hosts, settings)
-    fast_path.targets = {b"/predict/": Target(None, None, "production", later=False, route="/predict/", tally=None)}
+    fast_path = _TellingFastPath(PredictionPaths("iris"), Services(settings), hosts)
+    fast_path.targets = {b"/predict/": PredictionPath(Target("iris"), later=False, route="/predict/", tally=None)}
     assert isinstance(config.http, type)
     config.http.fast_path = fast_path  # type: ignore[attr-defined]
     config.app, config.host, config.port = Middleware(_tell, hosts), "127.0.0.1", port

@@ -16,11 +16,11 @@ from ai_platform.access import keys
 from ai_platform.access.key_spec import KeySpec
 from ai_platform.access.principal import ANONYMOUS
 from ai_platform.cli.app import app
+from ai_platform.codecs.platform_json import JSON
 from ai_platform.errors import ModelFailed
-from ai_platform.predictions.catalog.directory import ModelDirectory
-from ai_platform.predictions.compute.computing import Computing
 from ai_platform.predictions.log.reading import LoggedPrediction, newest
-from ai_platform.predictions.service import PredictionRequest, PredictionService
+from ai_platform.serving.bootstrap import Services
+from ai_platform.serving.predictor import PredictionRequest
 from ai_platform.settings import PREFIX, Settings
 from ai_platform.storage import postgres
 from api_in_thread import live
@@ -131,19 +131,17 @@ async def fail(settings: Settings) -> None:
         def predict(self, _rows: Any) -> Any:
             raise ZeroDivisionError
 
-    directory = ModelDirectory(settings, "test")
-    service = PredictionService(settings, directory, Computing(settings))
-    service.start()
-    directory.start()
+    services = Services(settings)
+    await services.start()
     try:
-        assert directory.settle(20)
-        prepared = directory.current("iris")
+        assert services.directory.settle(20)
+        prepared = services.directory.current("iris")
         failing = replace(prepared, served=replace(prepared.served, loaded=Failing()))
         body = json.dumps({"features": [5.1, 3.5, 1.4, 0.21]}).encode()
-        await service.later(PredictionRequest(failing, failing.decoder.decode(body), body, ANONYMOUS))
+        request = PredictionRequest(failing, failing.decoder.decode(body), body, ANONYMOUS, JSON)
+        await services.serving.predict_later(request)
     finally:
-        await service.close()
-        directory.stop()
+        await services.close()
 
 
 def in_order(body: dict[str, Any]) -> list[list[float]]:

@@ -13,7 +13,7 @@ CALLERS = 40
 
 
 class Greeting(asyncio.Protocol):
-    """DeferredWrites in which round of the loop it was made."""
+    """Notes in which round of the loop it was made."""
 
     def __init__(self, rounds: list[int], now: list[int]) -> None:
         self._rounds, self._now = rounds, now

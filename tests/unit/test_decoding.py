@@ -3,15 +3,17 @@
 import asyncio
 import json
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ai_platform.api.http.decoding import LARGE_BYTES, MOST_BESIDE, Decoding
+from ai_platform.codecs.platform_json import JSON
 from ai_platform.errors import InvalidInput, InvalidJson
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.instances import Instances
 from ai_platform.runtimes.base.signature import Feature, Signature
+from ai_platform.serving.decoding import LARGE_BYTES, MOST_BESIDE, Decoding
 from ai_platform.settings import LimitSettings
 
 NUMBERS = Signature(inputs=(Feature(name="size"), Feature(name="weight")))
@@ -19,7 +21,7 @@ WORDS = Signature(inputs=(Feature(name="size"), Feature(name="colour", type="str
 
 
 class Watched(InstanceDecoder):
-    """DeferredWrites in which thread the careful way is taken, and how many take it at a time."""
+    """Notes in which thread the careful way is taken, and how many take it at a time."""
 
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature, LimitSettings())
@@ -40,9 +42,14 @@ def body(row: list[Any], rows: int) -> bytes:
     return json.dumps({"instances": [row] * rows}).encode()
 
 
+def read_by(decoder: InstanceDecoder) -> Any:
+    """As much of a model as decoding looks at."""
+    return SimpleNamespace(decoder=decoder)
+
+
 def decoded(decoder: InstanceDecoder, content: bytes) -> Instances:
     async def decode() -> Instances:
-        return await Decoding().decoded(decoder, content)
+        return await Decoding().decoded(JSON, read_by(decoder), content)
 
     return asyncio.run(decode())
 
@@ -78,7 +85,7 @@ def test_no_more_than_so_many_are_decoded_beside_the_loop_at_a_time() -> None:
 
     async def flood() -> list[Instances]:
         decoding = Decoding()
-        return await asyncio.gather(*(decoding.decoded(decoder, content) for _ in range(12)))
+        return await asyncio.gather(*(decoding.decoded(JSON, read_by(decoder), content) for _ in range(12)))
 
     assert len(asyncio.run(flood())) == len(decoder.threads) == 12
     assert decoder.most <= MOST_BESIDE

@@ -14,8 +14,8 @@ from ai_platform.api.http.body import read_json_body
 from ai_platform.api.http.hosts import Hosts
 from ai_platform.api.http.parameters import seconds_of
 from ai_platform.api.http.request_head import Headers, RequestHead
-from ai_platform.api.prediction.acceptance import idempotency_key_of, preference_of
-from ai_platform.api.prediction.endpoint import _PATH, _target
+from ai_platform.api.prediction.paths import _PATH, PredictionPaths
+from ai_platform.api.prediction.submission import idempotency_key_of, preference_of
 from ai_platform.errors import (
     ArtifactRefused,
     BodyTooLarge,
@@ -135,15 +135,14 @@ def test_any_number_of_seconds_is_within_its_bounds_or_refused(text: str) -> Non
 
 @given(st.text(max_size=80) | st.from_regex(_PATH, fullmatch=True))
 def test_any_path_of_a_prediction_names_a_model_and_a_version_or_is_refused(path: str) -> None:
-    found = _PATH.fullmatch(path)
-    if found is None:
-        return
     try:
-        target = _target(found)
+        found = PredictionPaths("iris").find(path.encode("utf-8", "surrogatepass"), path)
     except InvalidParameter:
         return
-    assert target.model is None or re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", target.model)
-    assert target.version is None or target.version > 0
+    assert (found is None) == (_PATH.fullmatch(path) is None)
+    if found is not None:
+        assert re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", found.target.model)
+        assert found.target.version is None or found.target.version > 0
 
 
 @given(st.binary(max_size=60) | st.sampled_from([b"localhost:99999", b"[::1", b"LOCALHOST", b"localhost@evil.example"]))

@@ -10,8 +10,9 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from ai_platform.api.draining import Lifecycle
-from ai_platform.api.prediction.endpoint import Target
+from ai_platform.api.prediction.paths import PredictionPath
 from ai_platform.api.server.protocol import REFUSED_SECONDS, bounded
+from ai_platform.serving.resolver import Target
 from ai_platform.settings import LimitSettings
 
 REQUEST = b"POST /predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
@@ -22,7 +23,7 @@ TIMES = 12
 class Door:
     """Answers every request alike."""
 
-    targets = {b"/predict/": Target(None, None, "production", later=False, route="/predict/", tally=None)}  # noqa: RUF012
+    targets = {b"/predict/": PredictionPath(Target("iris"), later=False, route="/predict/", tally=None)}  # noqa: RUF012
 
     def __init__(self, answer: bytes) -> None:
         self._answer = answer

@@ -10,18 +10,23 @@ from starlette.exceptions import HTTPException
 
 from ai_platform import __version__
 from ai_platform.api.draining import Lifecycle
+from ai_platform.api.http.answers import internal
+from ai_platform.api.http.asgi import App
+from ai_platform.api.http.auth import authorize
+from ai_platform.api.http.context import context_of
 from ai_platform.api.http.cors import CrossOrigin
 from ai_platform.api.http.head_requests import HeadAsGet
 from ai_platform.api.http.hosts import Hosts
-from ai_platform.api.http.middleware import App, Middleware
-from ai_platform.api.http.problems import internal, problem
+from ai_platform.api.http.middleware import Middleware
+from ai_platform.api.http.parameters import head_of
 from ai_platform.api.openapi import docs
 from ai_platform.api.openapi.document import describe
 from ai_platform.api.prediction.endpoint import PredictionEndpoint
 from ai_platform.api.prediction.fast_path import FastPath
+from ai_platform.api.prediction.paths import PredictionPaths
 from ai_platform.api.routes import audit, jobs, keys, metrics, models, status
-from ai_platform.api.services import Services
 from ai_platform.errors import InvalidParameter, MethodNotAllowed, NotFound, PlatformError
+from ai_platform.serving.bootstrap import Services
 from ai_platform.settings import Settings
 
 ROUTERS = (status, models, jobs, metrics, keys, audit, docs)
@@ -29,19 +34,19 @@ ROUTERS = (status, models, jobs, metrics, keys, audit, docs)
 
 @dataclass(frozen=True)
 class Application:
-    """The whole application of one API process, with its two doors for predictions.
+    """The whole application of one API process, with its two paths for predictions.
 
     Attributes:
         app: answers every request (ASGI).
         fast_path: answers those that it can where they are read.
-        endpoint: the steps that both take.
-        routes: FastAPI, behind the endpoint.
+        routes: FastAPI, behind the prediction endpoint.
+        services: what all of them use; started and stopped with the lifespan of `app`.
     """
 
     app: App
     fast_path: FastPath
-    endpoint: PredictionEndpoint
     routes: FastAPI
+    services: Services
 
 
 def create(settings: Settings, lifecycle: Lifecycle | None = None) -> Application:
@@ -51,25 +56,24 @@ def create(settings: Settings, lifecycle: Lifecycle | None = None) -> Applicatio
         settings: the platform's settings.
         lifecycle: of the process, where it has a server of its own.
     """
-    behind = routes(settings)
-    if lifecycle is not None:
-        behind.state.lifecycle = lifecycle
-    endpoint = PredictionEndpoint(HeadAsGet(behind), settings)
-    behind.state.endpoint = endpoint
-    hosts = Hosts(settings)
-    app: App = Middleware(endpoint, hosts)
+    services, hosts = Services(settings), Hosts(settings)
+    behind = routes(services, lifecycle or Lifecycle())
+    paths = PredictionPaths(settings.models.default)
+    app: App = Middleware(PredictionEndpoint(HeadAsGet(behind), paths, services), hosts)
     if settings.api.cors_origins:
         app = CrossOrigin(app, settings.api.cors_origins)
-    return Application(app, FastPath(endpoint, hosts, settings), endpoint, behind)
+    return Application(app, FastPath(paths, services, hosts), behind, services)
 
 
-def routes(settings: Settings) -> FastAPI:
+def routes(services: Services, lifecycle: Lifecycle) -> FastAPI:
     """FastAPI with every route but the predictions."""
     app = FastAPI(
-        title="AI Platform", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan
-    )
-    app.state.settings = settings
-    app.state.lifecycle = Lifecycle()
+        title="AI Platform", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
+        lifespan=lambda _app: _lifespan(services, lifecycle),
+    )  # fmt: skip
+    app.state.settings = services.settings
+    app.state.services = services
+    app.state.lifecycle = lifecycle
     for module in ROUTERS:
         app.include_router(module.router, dependencies=[Depends(_authorize)])
     app.router.redirect_slashes = False
@@ -80,12 +84,8 @@ def routes(settings: Settings) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    services = Services(app.state.settings)
-    app.state.services = services
-    app.state.endpoint.services = services
+async def _lifespan(services: Services, lifecycle: Lifecycle) -> AsyncIterator[None]:
     await services.start()
-    lifecycle: Lifecycle = app.state.lifecycle
     lifecycle.on_ending.append(services.watcher.release)
     if lifecycle.patience:
         await services.until_able(lifecycle.patience, lambda: lifecycle.ending)
@@ -97,12 +97,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _authorize(request: Request) -> None:
     """The same as for predictions; a route that does not say what it needs is refused to everybody."""
-    request.app.state.services.authorizer.authorize(request.scope["aip_head"], request.scope["route"].path)
+    services: Services = request.app.state.services
+    authorize(services.authorizer, head_of(request), request.scope["route"].path)
 
 
-async def _answer_fact(_request: Request, error: Exception) -> Response:
-    """What a route raised, or the framework found, in the words of the one table."""
-    status, headers, body = problem(_fact(error))
+async def _answer_fact(request: Request, error: Exception) -> Response:
+    """What a route raised, or the framework found, in the form of the request's protocol."""
+    status, headers, body = context_of(request.scope).codec.error(_fact(error))
     return Response(body, status, headers)
 
 

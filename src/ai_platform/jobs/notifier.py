@@ -93,6 +93,9 @@ class Notifier:
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._notify_for_ever, name="notifier", daemon=True)
+
+    def start(self) -> None:
+        """Begin to notify."""
         self._thread.start()
 
     def notify(self, ids: Iterable[VersionedId]) -> None:

@@ -101,9 +101,11 @@ class AnswerCache:
         log.warning("cache not reached", why=type(error).__name__)
 
 
-def cache_key(prepared: PreparedModel, instances: Instances) -> str:
-    """Key of an answer: the artifact's sha256 and the canonical input, hashed together."""
+def cache_key(prepared: PreparedModel, instances: Instances, protocol: str) -> str:
+    """Key of an answer: the artifact's sha256, the canonical input and the protocol, hashed together."""
     digest = hashlib.sha256(bytes.fromhex(prepared.served.manifest.sha256))
-    digest.update(f"{prepared.served.name}:{prepared.served.version}:{prepared.encoder.non_finite}:".encode())
+    digest.update(
+        f"{prepared.served.name}:{prepared.served.version}:{prepared.encoder.non_finite}:{protocol}:".encode()
+    )
     digest.update(instances.encode())
     return f"{KEY_PREFIX}cache:{digest.hexdigest()}"

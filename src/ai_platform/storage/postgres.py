@@ -104,9 +104,17 @@ def connect(settings: Settings, name: str) -> BoundedConnection:
     return connection
 
 
+class _OpenedWhenUsed(ConnectionPool[BoundedConnection]):
+    """A pool that starts its threads with the first connection that is asked of it, and not where it is made."""
+
+    def getconn(self, timeout: float | None = None) -> BoundedConnection:
+        self.open()
+        return super().getconn(timeout)
+
+
 def open_pool(settings: Settings, name: str, size: int = 1) -> ConnectionPool[BoundedConnection]:
-    """A pool for threads of plain code; it connects in the background, and anew when it is asked after a failure."""
-    return ConnectionPool(
+    """A pool for threads of plain code; it connects at its first use, and anew when it is asked after a failure."""
+    return _OpenedWhenUsed(
         settings.database_dsn,
         connection_class=_bounded(BoundedConnection, settings),
         kwargs=connection_arguments(settings, name),
@@ -115,7 +123,7 @@ def open_pool(settings: Settings, name: str, size: int = 1) -> ConnectionPool[Bo
         timeout=settings.database.connect_seconds,
         reconnect_timeout=RECONNECT_SECONDS,
         num_workers=1,
-        open=True,
+        open=False,
         name=name,
     )
 

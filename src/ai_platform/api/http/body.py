@@ -1,6 +1,6 @@
 """Reading a request's body within its bounds: media type, and size as it streams. Its time is the protocol's."""
 
-from ai_platform.api.http.middleware import Receive, Scope
+from ai_platform.api.http.asgi import Receive, Scope
 from ai_platform.errors import BodyTooLarge, InvalidHeader, UnsupportedMediaType
 from ai_platform.settings import Settings
 

@@ -5,7 +5,7 @@ its own key gives. Without configured origins none of this is in the way of a re
 """
 
 from ai_platform.api.http import security_headers
-from ai_platform.api.http.middleware import App, Message, Receive, Scope, Send
+from ai_platform.api.http.asgi import App, Message, Receive, Scope, Send
 
 _METHODS = b"DELETE, GET, PATCH, POST, PUT"
 _READ = b"authorization, content-type, idempotency-key, last-event-id, prefer, x-api-key, x-request-id"

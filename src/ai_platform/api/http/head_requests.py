@@ -1,6 +1,6 @@
 """HEAD: the answer of GET without its body (RFC 9110, section 9.3.2), on every route that answers to GET."""
 
-from ai_platform.api.http.middleware import App, Message, Receive, Scope, Send
+from ai_platform.api.http.asgi import App, Message, Receive, Scope, Send
 
 
 class HeadAsGet:

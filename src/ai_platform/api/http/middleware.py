@@ -1,12 +1,11 @@
-"""Around every request, whichever door it takes: its id, host, problem details, headers, metrics. Plain ASGI."""
+"""Around every request of the slow path: its id, host, errors, headers, metrics. Plain ASGI."""
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
-from ai_platform.api.http import security_headers
+from ai_platform.api.http.answers import encoded_error, internal
+from ai_platform.api.http.asgi import App, Message, Receive, Scope, Send
+from ai_platform.api.http.context import RequestContext, context_of
 from ai_platform.api.http.hosts import Hosts
-from ai_platform.api.http.problems import encoded_problem, internal
 from ai_platform.api.http.request_head import RequestHead
 from ai_platform.api.http.request_id import given_id
 from ai_platform.errors import ExpectationFailed, PlatformError
@@ -15,12 +14,6 @@ from ai_platform.telemetry import REQUEST_ID, count_request, logger
 
 log = logger(__name__)
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 UNMATCHED = "unmatched"
 
 
@@ -28,9 +21,7 @@ class Middleware:
     """Wraps the prediction endpoint and the FastAPI application alike.
 
     Args:
-        app: what answers; it may raise any `PlatformError`, and sets `scope["aip_route"]` or `scope["route"]`.
-            The protocol sets `scope["aip_refusal"]` to what is raised before that, and `scope["aip_replaced"]` when
-            such a refusal answers instead of the request.
+        app: what answers; it may raise any `PlatformError`, and sets the context's route or `scope["route"]`.
         hosts: which are served.
     """
 
@@ -44,7 +35,8 @@ class Middleware:
             await self._app(scope, receive, send)
             return
         begun = time.perf_counter()
-        head = _head(scope)
+        context = context_of(scope)
+        head = _head(context, scope)
         request_id = given_id(head) or new_text()
         REQUEST_ID.set(request_id)
         own = (b"x-request-id", request_id.encode("ascii"))
@@ -54,54 +46,51 @@ class Middleware:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = scope.get(security_headers.KEY, security_headers.API)
-                limits = () if head.ticket is None else head.ticket.headers()
-                message["headers"] = [*message.get("headers", ()), own, *limits, *given]
+                given = message.get("headers", ())
+                message["headers"] = [*given, own, *head.limit_headers(), *context.response_headers]
             elif not message.get("more_body", False):
                 complete = True
             await send(message)
 
         try:
-            self._check(scope, head)
+            self._check(context)
             await self._app(scope, receive, send_with_id)
         except PlatformError as error:
-            await _answer_problem(error, status, send_with_id)
+            await _answer_error(context, error, status, send_with_id)
         except Exception:
             log.exception("request failed")
             if not complete:
-                await _answer_problem(internal(), status, send_with_id)
+                await _answer_error(context, internal(), status, send_with_id)
         finally:
-            _count(scope, status, time.perf_counter() - begun)
+            _count(context, scope, status, time.perf_counter() - begun)
 
-    def _check(self, scope: Scope, head: RequestHead) -> None:
-        if "aip_refusal" in scope:
-            raise scope["aip_refusal"]
-        self._hosts.check(head.all(b"host"))
-        if any(value.lower() != b"100-continue" for value in head.all(b"expect")):
+    def _check(self, context: RequestContext) -> None:
+        if context.refusal is not None:
+            raise context.refusal
+        self._hosts.check(context.head.all(b"host"))
+        if any(value.lower() != b"100-continue" for value in context.head.all(b"expect")):
             raise ExpectationFailed("only 100-continue can be expected")
 
 
-def _head(scope: Scope) -> RequestHead:
-    """The request's head, read now unless that was done before."""
-    if "aip_begun" in scope:
-        head: RequestHead = scope["aip_begun"].head
-    else:
+def _head(context: RequestContext, scope: Scope) -> RequestHead:
+    """The request's head, read now unless the fast path has read it."""
+    if context.begun is None:
         head = RequestHead(scope["method"], scope["path"], scope["raw_path"], scope["query_string"], scope["headers"])
         head.client = scope["client"]
-    scope["aip_head"] = head
-    return head
+        context.head = head
+    return context.head
 
 
-def _count(scope: Scope, status: int, seconds: float) -> None:
-    if "aip_replaced" in scope:  # what answered instead is counted
+def _count(context: RequestContext, scope: Scope, status: int, seconds: float) -> None:
+    if context.is_replaced:  # what answered instead is counted
         return
-    route = str(scope.get("aip_route") or getattr(scope.get("route"), "path", UNMATCHED))
+    route = str(context.route or getattr(scope.get("route"), "path", UNMATCHED))
     count_request(route, scope["method"] if route != UNMATCHED else "", status or 499, seconds)
 
 
-async def _answer_problem(error: PlatformError, status: int, send: Send) -> None:
+async def _answer_error(context: RequestContext, error: PlatformError, status: int, send: Send) -> None:
     if status:  # the answer has begun: all that is left is to cut it off
         raise error
-    number, headers, body = encoded_problem(error)
+    number, headers, body = encoded_error(context.codec, error)
     await send({"type": "http.response.start", "status": number, "headers": headers})
     await send({"type": "http.response.body", "body": body})

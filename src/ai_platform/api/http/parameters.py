@@ -6,6 +6,7 @@ import re
 from fastapi import Request
 
 from ai_platform.access.principal import Principal
+from ai_platform.api.http.context import context_of
 from ai_platform.api.http.request_head import RequestHead
 from ai_platform.errors import InvalidParameter
 
@@ -14,9 +15,13 @@ _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,3})?")
 
 
 def principal_of(request: Request) -> Principal:
-    """Who calls, as the gate found it."""
-    head: RequestHead = request.scope["aip_head"]
-    return head.principal
+    """Who calls."""
+    return head_of(request).caller.principal
+
+
+def head_of(request: Request) -> RequestHead:
+    """Its request line and headers."""
+    return context_of(request.scope).head
 
 
 def seconds_of(name: str, given: list[str], most: float, least: float = 0.0) -> float | None:

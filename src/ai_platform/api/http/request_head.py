@@ -1,13 +1,12 @@
-"""What stands above a request's body, read once for everybody who asks: authorizer, endpoint, accepting."""
+"""What stands above a request's body, read once for everybody who asks."""
 
-from ai_platform.access.limiter import Ticket
-from ai_platform.access.principal import UNAUTHENTICATED, Principal
+from ai_platform.serving.caller import NOBODY_YET, Caller
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class RequestHead:
-    """The request line and headers of one request, and what the gate has found out about its caller.
+    """The request line and headers of one request, and who sent it.
 
     Attributes:
         method: in capitals.
@@ -18,13 +17,10 @@ class RequestHead:
         headers: all of them in order, names in lower case.
         named: the last value of each header.
         repeats: whether some header was sent more than once.
-        principal: who calls; set by `Gate.admit`.
-        ticket: what the limits take of this request; None while none applies.
+        caller: who calls; set by `auth.identify`.
     """
 
-    __slots__ = (
-        "client", "headers", "method", "named", "path", "principal", "query", "raw_path", "repeats", "ticket",
-    )  # fmt: skip
+    __slots__ = ("caller", "client", "headers", "method", "named", "path", "query", "raw_path", "repeats")
 
     def __init__(self, method: str, path: str, raw_path: bytes, query: bytes, headers: Headers) -> None:
         self.method = method
@@ -35,8 +31,12 @@ class RequestHead:
         self.headers = headers
         self.named = dict(headers)
         self.repeats = len(self.named) != len(headers)
-        self.principal: Principal = UNAUTHENTICATED
-        self.ticket: Ticket | None = None
+        self.caller: Caller = NOBODY_YET
+
+    def limit_headers(self) -> Headers:
+        """What the rate limits leave to the caller; empty while none applies."""
+        ticket = self.caller.ticket
+        return [] if ticket is None else ticket.headers()
 
     def all(self, name: bytes) -> list[bytes]:
         """Every value of a header, in order."""

@@ -26,6 +26,3 @@ PAGE: Headers = [
 ]
 # What a page is made of, the same until the next version of the platform.
 ASSET: Headers = [*_EVERYWHERE, (b"cache-control", b"max-age=86400")]
-
-# A route that does not answer with data names its headers here: `scope[KEY] = PAGE`.
-KEY = "aip_headers"

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ai_platform.api.http.middleware import Receive, Scope
+from ai_platform.api.http.asgi import Receive, Scope
 from ai_platform.errors import InvalidHeader, Overloaded, RequestTimedOut, UnsupportedMediaType, UploadsOff
 from ai_platform.models.registry.uploads import Upload
 from ai_platform.settings import Settings

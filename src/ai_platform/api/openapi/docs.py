@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from ai_platform.api.http import security_headers
+from ai_platform.api.http.context import context_of
 from ai_platform.api.http.parameters import principal_of
 from ai_platform.api.openapi.document import describe
 from ai_platform.errors import NotFound
@@ -36,7 +37,7 @@ START = """SwaggerUIBundle({
 @router.get("/docs")
 async def page(request: Request) -> Response:
     """The page."""
-    request.scope[security_headers.KEY] = security_headers.PAGE
+    context_of(request.scope).response_headers = security_headers.PAGE
     return Response(PAGE, media_type="text/html")
 
 
@@ -50,7 +51,7 @@ async def document(request: Request) -> Response:
 @router.get("/docs/start.js")
 async def start(request: Request) -> Response:
     """The script that starts it."""
-    request.scope[security_headers.KEY] = security_headers.ASSET
+    context_of(request.scope).response_headers = security_headers.ASSET
     return Response(START, media_type="text/javascript")
 
 
@@ -63,5 +64,5 @@ async def asset(request: Request, name: str) -> Response:
     """
     if name not in FILES:
         raise NotFound("no such file")
-    request.scope[security_headers.KEY] = security_headers.ASSET
+    context_of(request.scope).response_headers = security_headers.ASSET
     return FileResponse(STATIC / name, media_type=FILES[name])

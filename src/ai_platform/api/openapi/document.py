@@ -7,11 +7,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ai_platform.api.http.deadline import LONGEST_MS
-from ai_platform.api.http.problems import CONTENT_TYPE
 from ai_platform.api.openapi import access, models
 from ai_platform.api.openapi.result import RESULT
-from ai_platform.api.prediction.acceptance import SHORTEST_LIFETIME
+from ai_platform.api.prediction.submission import SHORTEST_LIFETIME
 from ai_platform.api.routes.jobs import STATES
+from ai_platform.codecs.problem_details import CONTENT_TYPE
 from ai_platform.inputs.validation import LARGEST_EXACT_INTEGER, LARGEST_NUMBER
 from ai_platform.models.registry.aliases import ALIAS_NAME
 from ai_platform.models.registry.versions import MODEL_NAME

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Request, Response
 
 from ai_platform.api.http.parameters import principal_of
 from ai_platform.api.routes.keys import with_connection
-from ai_platform.api.services import Services
 from ai_platform.errors import InvalidCursor, InvalidParameter
+from ai_platform.serving.bootstrap import Services
 from ai_platform.storage import audit
 
 router = APIRouter(tags=["audit"])

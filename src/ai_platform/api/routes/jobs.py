@@ -11,13 +11,13 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from ai_platform.api.http.parameters import principal_of, seconds_of
-from ai_platform.api.prediction.acceptance import accepted_body, idempotency_key_of
-from ai_platform.api.services import Services
+from ai_platform.api.http.parameters import head_of, principal_of, seconds_of
+from ai_platform.api.prediction.submission import accepted_body, idempotency_key_of
 from ai_platform.errors import InvalidHeader, InvalidParameter, JobNotFound, PlatformError
 from ai_platform.jobs.following import stages, wait_for_end
 from ai_platform.jobs.job import FINAL, Job, as_body
 from ai_platform.models.registry.versions import MODEL_NAME
+from ai_platform.serving.bootstrap import Services
 
 router = APIRouter(tags=["jobs"])
 
@@ -107,7 +107,7 @@ async def retry_job(request: Request, job_id: str) -> Response:
         JobNotRetryable: it succeeded, or has not ended.
     """
     services: Services = request.app.state.services
-    key = idempotency_key_of(request.scope["aip_head"])
+    key = idempotency_key_of(head_of(request))
     principal = principal_of(request)
     row = await services.jobs.with_input(await _owned(request, job_id), principal.owner)
     accepted = await services.acceptance.retry(row, key, principal.waiting_jobs)

@@ -14,9 +14,9 @@ from ai_platform.access.key_spec import key_spec_of
 from ai_platform.access.keyring import Keyring
 from ai_platform.api.http.body import read_json_body
 from ai_platform.api.http.parameters import principal_of, seconds_of
-from ai_platform.api.services import Services
 from ai_platform.errors import Forbidden
 from ai_platform.inputs.strict_json import loads
+from ai_platform.serving.bootstrap import Services
 from ai_platform.storage.postgres import BoundedConnection
 
 router = APIRouter(tags=["keys"])

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ai_platform.api.http.parameters import principal_of
-from ai_platform.api.services import Services
 from ai_platform.api.shared_metrics import exposition
 from ai_platform.jobs import statements
 from ai_platform.jobs.invariants import INVARIANTS, broken
+from ai_platform.serving.bootstrap import Services
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.telemetry import BROKEN, JOBS, QUEUE_AGE, WORKERS, flush_tallies, logger

@@ -12,11 +12,9 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
-from ai_platform.api.http.auth import require_model
 from ai_platform.api.http.body import read_json_body
 from ai_platform.api.http.parameters import principal_of
 from ai_platform.api.http.uploading import take
-from ai_platform.api.services import Services
 from ai_platform.errors import InputFault, InvalidInput, InvalidParameter, Overloaded
 from ai_platform.inputs.strict_json import loads
 from ai_platform.models import publishing
@@ -27,6 +25,8 @@ from ai_platform.models.registry.views import alias_body, model_body, version_bo
 from ai_platform.models.validation.validate import Signed
 from ai_platform.runtimes.base.runtime import Value
 from ai_platform.runtimes.base.signature import Feature
+from ai_platform.serving.authorizer import require_model
+from ai_platform.serving.bootstrap import Services
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
 

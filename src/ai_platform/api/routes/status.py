@@ -12,11 +12,11 @@ from fastapi import APIRouter, Request, Response
 from ai_platform import __version__
 from ai_platform.access.principal import UNAUTHENTICATED
 from ai_platform.api.http.parameters import principal_of
-from ai_platform.api.http.problems import RETRY_SECONDS
 from ai_platform.api.routes.versions_health import counts, require_versions, versions_body
-from ai_platform.api.services import Services
+from ai_platform.codecs.problem_details import RETRY_SECONDS
 from ai_platform.errors import ModelNotReady, PlatformError
 from ai_platform.jobs import statements
+from ai_platform.serving.bootstrap import Services
 
 router = APIRouter(tags=["status"])
 

@@ -1,7 +1,7 @@
 """One connection, apart from what it reads: its times, its part of the room, refusals, and its end.
 
 uvicorn bounds none of them. What is refused here is answered by the application all the same, with problem details
-and an id: the refusal stands in the request's scope, and the middleware raises it. Then the connection is closed.
+and an id: the refusal stands in the request's context, and the middleware raises it. Then the connection is closed.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ai_platform.api.draining import Lifecycle
+from ai_platform.api.http.context import KEY, RequestContext, context_of
 from ai_platform.api.server.room import Room
 from ai_platform.api.server.transport import LingeringTransport
 from ai_platform.errors import MalformedRequest, Overloaded, PlatformError, RequestTimedOut
@@ -305,7 +306,7 @@ class Connection(HttpToolsProtocol):
             self.pipeline.appendleft((self._refusing(refusal), self.app))
         elif not cycle.response_started:
             # The application that waits for the rest sees a caller that left; the answer is ours.
-            cycle.scope["aip_replaced"] = True  # type: ignore[typeddict-unknown-key]
+            context_of(cycle.scope).is_replaced = True  # type: ignore[arg-type]
             cycle.disconnected = True
             cycle.message_event.set()
             self._answer(refusal)
@@ -321,7 +322,7 @@ class Connection(HttpToolsProtocol):
             "type": "http", "asgi": {"version": self.asgi_version, "spec_version": "2.3"}, "http_version": "1.1",
             "server": self.server, "client": self.client, "scheme": self.scheme, "root_path": self.root_path,
             "headers": list(self.headers), "state": {}, "method": "", "path": "", "raw_path": b"",
-            "query_string": b"", "aip_refusal": refusal,
+            "query_string": b"", KEY: RequestContext(refusal=refusal),
         }  # fmt: skip
         self.cycle = RequestResponseCycle(
             scope=nowhere, transport=self.transport, flow=self.flow, logger=self.logger,

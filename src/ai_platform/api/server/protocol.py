@@ -9,13 +9,15 @@ import asyncio
 import httptools
 
 from ai_platform.api.draining import Lifecycle
+from ai_platform.api.http.context import KEY, RequestContext
 from ai_platform.api.http.request_head import RequestHead
-from ai_platform.api.prediction.endpoint import PendingRequest, Target
 from ai_platform.api.prediction.fast_path import FastPath
+from ai_platform.api.prediction.paths import PredictionPath
 from ai_platform.api.server.connection import Connection, Stage
 from ai_platform.api.server.framing import check_framing, head_without_upgrade
 from ai_platform.api.server.room import Room, Surplus, Trailers
 from ai_platform.errors import HeadersTooLarge, NotImplementedHere, PlatformError, UrlTooLong
+from ai_platform.serving.predictor import PredictionRequest
 from ai_platform.settings import LimitSettings
 
 MAX_HEADERS = 100
@@ -53,7 +55,7 @@ class BoundedProtocol(Connection):
         self.parser = httptools.HttpRequestParser(self)  # strict: nothing is read after `Connection: close`
         self.url, self.headers = b"", []
         self._chunk = self._at_once = 0
-        self._held: Target | None = None
+        self._held: PredictionPath | None = None
         self._body = b""
         self._kept = b""
         super().connection_made(transport)
@@ -108,7 +110,7 @@ class BoundedProtocol(Connection):
     def on_chunk_header(self) -> None:
         """The size of a chunk was read: the body is chunked, and what comes as a header from now on is a trailer."""
         if self._held is not None:
-            self._let_go(None)
+            self._let_go()
         self._chunks += 1
         if not isinstance(self.headers, Trailers):
             self.headers = Trailers(self.limits.header_bytes, MAX_HEADERS)
@@ -146,7 +148,7 @@ class BoundedProtocol(Connection):
                 self.flow.pause_reading()
                 self.loop.call_later(REFUSED_SECONDS, self._read_on)
         else:
-            self._let_go(answer)
+            self._let_go(answer, head)
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -243,27 +245,27 @@ class BoundedProtocol(Connection):
             return False
         return self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
 
-    def _let_go(self, begun: PendingRequest | None) -> None:
+    def _let_go(self, begun: PredictionRequest | None = None, head: RequestHead | None = None) -> None:
         """Send the request that is held on the slow path, as far as it has come.
 
         Raises:
             PlatformError: it is refused.
         """
-        self._held = None
-        self._make_cycle()
-        if begun is not None:
-            self.scope["aip_begun"] = begun  # type: ignore[typeddict-unknown-key]
+        path, self._held = self._held, None
+        context = self._make_cycle()
+        if begun is not None and head is not None and path is not None:
+            context.begun, context.head, context.route = begun, head, path.route
         elif self._body:
             self.on_body(self._body)
 
     def _let_go_outside(self) -> None:
         try:
-            self._let_go(None)
+            self._let_go()
         except PlatformError as refusal:
             self._refuse(refusal)
 
-    def _make_cycle(self) -> None:
-        """What uvicorn does at a request's first byte and at the end of its head, in one.
+    def _make_cycle(self) -> RequestContext:
+        """What uvicorn does at a request's first byte and at the end of its head, in one; the request's context.
 
         Raises:
             PlatformError: its head has two meanings.
@@ -287,12 +289,14 @@ class BoundedProtocol(Connection):
             name == b"expect" and value.lower() == b"100-continue" for name, value in headers
         )
         self.scope["headers"] = headers
-        self.scope["aip_gone"] = self.transport.is_closing  # type: ignore[typeddict-unknown-key]
+        context = RequestContext(is_gone=self.transport.is_closing)
+        self.scope[KEY] = context  # type: ignore[literal-required]
         super().on_headers_complete()
         if self.lifecycle.ending:
             self.cycle.keep_alive = False
         self._content = self._chunks = self._after = 0
         self._surplus = Surplus(self.limits.header_bytes)
+        return context
 
     def _check_tunnel(self) -> None:
         if self.parser.get_method() == b"CONNECT":

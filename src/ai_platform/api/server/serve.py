@@ -59,8 +59,6 @@ def _run_several(settings: Settings) -> None:
     try:
         sockets = listen(api.host, api.port)
         log.info("listening", addresses=[made.getsockname()[:2] for made in sockets], processes=api.processes)
-        shared = configuration(settings, lifecycle)
-        shared.load()
         parent = Arbiter(api.processes, api.shutdown_delay_seconds + api.drain_seconds, sockets)
         assignment = parent.run()
     finally:
@@ -71,8 +69,9 @@ def _run_several(settings: Settings) -> None:
         signal.raise_signal(parent.ended_by)
         return
     take_slot(assignment.slot)
+    own = configuration(settings, lifecycle)
     lifecycle.patience = settings.models.load_seconds if assignment.successor else FIRST_SECONDS
-    child = SharingServer(shared, lifecycle, api, lambda word: _tell(assignment, word), parent.counts, assignment.slot)
+    child = SharingServer(own, lifecycle, api, lambda word: _tell(assignment, word), parent.counts, assignment.slot)
     for order in ORDERS:
         signal.signal(order, child.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)

@@ -7,21 +7,22 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from ai_platform.api.http.auth import charge
+from ai_platform.api.http.answers import send_answer
+from ai_platform.api.http.asgi import Send
 from ai_platform.api.http.deadline import timeout_of
-from ai_platform.api.http.middleware import Send
 from ai_platform.api.http.parameters import seconds_of
 from ai_platform.api.http.request_head import Headers, RequestHead
-from ai_platform.api.services import Services
+from ai_platform.api.prediction.paths import PredictionPath
 from ai_platform.errors import InvalidHeader, InvalidParameter, PlatformError
-from ai_platform.jobs.acceptance import Accepted, request_hash
+from ai_platform.jobs.acceptance import Accepted
 from ai_platform.jobs.following import wait_for_end
 from ai_platform.jobs.job import Job
-from ai_platform.predictions.model.prepared import PreparedModel
+from ai_platform.serving.bootstrap import Services
+from ai_platform.serving.predictor import PredictionRequest
 
 SHORTEST_LIFETIME = 0.001
 _KEY = re.compile(r"[\x21-\x7e]{8,255}")
-_JSON = (b"content-type", b"application/json")
+_JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,54 +41,61 @@ class Preference:
 _NO_PREFERENCE = Preference()
 
 
-async def accept(
+@dataclass(frozen=True, slots=True)
+class SubmissionHeaders:
+    """What a request says of the job that it may become.
+
+    Attributes:
+        preference: its Prefer header.
+        key: its Idempotency-Key.
+    """
+
+    preference: Preference
+    key: str | None
+
+
+def submission_headers_of(head: RequestHead) -> SubmissionHeaders:
+    """Read them; of a synchronous prediction too, because one that is malformed was meant for something.
+
+    Raises:
+        InvalidHeader: the Idempotency-Key is not of its form, or sent twice.
+    """
+    return SubmissionHeaders(preference_of(head), idempotency_key_of(head))
+
+
+async def answer_submission(
     services: Services,
-    prepared: PreparedModel,
-    body: bytes,
-    head: RequestHead,
+    request: PredictionRequest,
     send: Send,
     *,
-    later: bool,
-    preference: Preference,
-    version: int | None,
+    path: PredictionPath,
+    head: RequestHead,
+    asked: SubmissionHeaders,
 ) -> None:
-    """Make a job of a body, and answer 202; or 200 with the result, if the caller waits and it ends in time.
+    """Make a job, and answer 202; or 200 with the result, if the caller waits and it ends in time.
 
     Args:
-        services: the packages below.
-        prepared: the version that will compute it.
-        body: the request's body.
-        head: of the request, which the gate has let in.
+        services: the services of this process.
+        request: what is to be predicted.
         send: where the answer goes.
-        later: whether it came through an asynchronous door, which answers 202 whatever is preferred.
-        preference: what the caller prefers.
-        version: the version that the path names, if it names one.
+        path: on which it came; an asynchronous one answers 202 whatever is preferred.
+        head: of the request.
+        asked: what that says of the job.
 
     Raises:
         PlatformError: any fact that the problem table knows.
     """
-    principal = head.principal
     lifetimes = (_expires_in(head, services.settings.jobs.longest_lifetime_seconds), timeout_of(head))
     expires_in = min((seconds for seconds in lifetimes if seconds is not None), default=None)
-    instances = await services.decoding.decoded(prepared.decoder, body)
-    charge(head, len(instances.rows))
-    accepted = await services.acceptance.accept(
-        prepared,
-        instances,
-        owner=principal.owner,
-        key=idempotency_key_of(head),
-        request_hash=request_hash(prepared.served.name, version, body),
-        expires_in=expires_in,
-        waiting_jobs=principal.waiting_jobs,
-    )
-    headers = _headers(accepted, applied=preference.respond_async and not later)
-    if preference.wait and not later:
-        job = await _wait(services, accepted, principal.owner, preference.wait)
+    accepted = await services.serving.submit(request, path.target, key=asked.key, expires_in=expires_in)
+    headers = _headers(accepted, applied=asked.preference.respond_async and not path.later)
+    if asked.preference.wait and not path.later:
+        job = await _wait(services, accepted, request.principal.owner, asked.preference.wait)
         if job is not None and job.state == "succeeded":
-            await send_json(send, 200, orjson.dumps(job.result), headers)
+            await send_answer(send, 200, _JSON, orjson.dumps(job.result), headers)
             return
         accepted = accepted if job is None else replace(accepted, state=job.state)
-    await send_json(send, 202, orjson.dumps(accepted_body(accepted)), headers)
+    await send_answer(send, 202, _JSON, orjson.dumps(accepted_body(accepted)), headers)
 
 
 async def _wait(services: Services, accepted: Accepted, owner: str, seconds: float) -> Job | None:
@@ -108,13 +116,6 @@ def preference_of(head: RequestHead) -> Preference:
     waits = [token.partition(b"=")[2].strip(b'" ') for token in tokens if token.startswith(b"wait=")]
     wait = float(waits[0]) if waits and waits[0].isdigit() and len(waits[0]) < 6 else 0.0  # noqa: PLR2004
     return Preference(b"respond-async" in tokens, wait)
-
-
-async def send_json(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """Answer with JSON."""
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
-    await send({"type": "http.response.body", "body": body})
 
 
 def accepted_body(accepted: Accepted) -> dict[str, Any]:

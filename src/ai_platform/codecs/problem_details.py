@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from ai_platform import errors
-from ai_platform.api.http.request_head import Headers
+from ai_platform.codecs.codec import ErrorAnswer
 from ai_platform.errors import (
     InvalidInput,
     InvalidParameter,
@@ -68,12 +68,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
 RETRY_SECONDS = 1
 
 
-def problem(error: PlatformError) -> tuple[int, dict[str, str], bytes]:
-    """A fact as an answer.
-
-    Returns:
-        Status, headers and the encoded problem details.
-    """
+def problem(error: PlatformError) -> ErrorAnswer:
+    """A fact as problem details."""
     code = error.code if error.code in PROBLEMS else PlatformError.code
     status, title = PROBLEMS[code]
     body: dict[str, Any] = {
@@ -97,16 +93,4 @@ def problem(error: PlatformError) -> tuple[int, dict[str, str], bytes]:
         headers["connection"] = "close"
     elif isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
-    return status, headers, orjson.dumps(body)
-
-
-def encoded_problem(error: PlatformError) -> tuple[int, Headers, bytes]:
-    """The same with headers as they go to a connection, the body's length among them."""
-    status, named, body = problem(error)
-    headers = [(name.encode(), value.encode()) for name, value in named.items()]
-    return status, [*headers, (b"content-length", b"%d" % len(body))], body
-
-
-def internal() -> PlatformError:
-    """What a caller is told of an error of ours: that it is, and nothing of its inside."""
-    return PlatformError("an error of the server; its log has the request id")
+    return ErrorAnswer(status, headers, orjson.dumps(body))

@@ -1,4 +1,4 @@
-"""What an API process holds for as long as it lives, started and stopped in order."""
+"""The services of a process that predicts: made here alone, started and stopped in order."""
 
 import asyncio
 import contextlib
@@ -9,17 +9,21 @@ from psycopg_pool import AsyncConnectionPool
 
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.limiter import Limiter
-from ai_platform.api.http.auth import Authorizer
-from ai_platform.api.http.counting import Counting
-from ai_platform.api.http.decoding import Decoding
 from ai_platform.jobs.acceptance import JobAcceptance
 from ai_platform.jobs.backlog import Backlog
 from ai_platform.jobs.notifier import Notifier
 from ai_platform.jobs.reading import JobReader
 from ai_platform.jobs.waiting import JobWatcher
+from ai_platform.predictions.cache import AnswerCache
 from ai_platform.predictions.catalog.directory import ModelDirectory
 from ai_platform.predictions.compute.computing import Computing
-from ai_platform.predictions.service import PredictionService
+from ai_platform.predictions.log.recorder import PredictionLog
+from ai_platform.serving.authorizer import Authorizer
+from ai_platform.serving.counting import Counting
+from ai_platform.serving.decoding import Decoding
+from ai_platform.serving.predictor import Predictor
+from ai_platform.serving.resolver import Resolver
+from ai_platform.serving.service import Serving
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import AsyncBoundedConnection, async_pool
 from ai_platform.storage.redis import async_client
@@ -28,7 +32,7 @@ LOOK_SECONDS = 0.02
 
 
 class Services:
-    """The packages below, wired once.
+    """The packages below, wired once; nothing is opened and no thread started before `start`.
 
     Args:
         settings: the platform's settings.
@@ -40,7 +44,7 @@ class Services:
         self.redis: redis.asyncio.Redis = async_client(settings)
         computing = Computing(settings)
         self.directory = ModelDirectory(settings, "api", computing)
-        self.predictions = PredictionService(settings, self.directory, computing)
+        self.predictor = Predictor(AnswerCache(settings), PredictionLog(settings, "api"), computing)
         self.notifier = Notifier(settings)
         self.backlog = Backlog(settings, self.pool)
         self.acceptance = JobAcceptance(settings, self.pool, self.notifier, self.backlog)
@@ -50,7 +54,8 @@ class Services:
         self.limiter = Limiter(settings, async_client)
         self.authorizer = Authorizer(self.keyring, self.limiter)
         self.counting = Counting()
-        self.decoding = Decoding()
+        resolver = Resolver(self.directory, settings.models.load_seconds)
+        self.serving = Serving(self.authorizer, resolver, Decoding(), self.predictor, self.acceptance)
 
     async def start(self) -> None:
         """Start everything; none of it waits for PostgreSQL or Redis to be there."""
@@ -59,9 +64,10 @@ class Services:
             self.keyring.start()
         self.limiter.start()
         self.counting.start()
-        self.predictions.start()
+        self.predictor.start()
         self.directory.start()
         self.backlog.start()
+        self.notifier.start()
         self.acceptance.start()
         self.watcher.start()
 
@@ -81,7 +87,7 @@ class Services:
         await self.acceptance.close()
         await self.backlog.close()
         self.notifier.close()
-        await self.predictions.close()
+        await self.predictor.close()
         self.directory.stop()
         await self.counting.close()
         await self.limiter.close()
