@@ -27,9 +27,8 @@ class PlatformJson:
         """`AnswerEncoder.encode` of the model."""
         return prepared.encoder.encode(outputs, single=instances.single)
 
-    def with_id(self, encoded: bytes, prediction_id: str) -> bytes:
-        """The result object with its id as the last member."""
-        return with_id(encoded, prediction_id)
+    # The result object with its id as the last member.
+    with_id = staticmethod(with_id)
 
     def error(self, error: PlatformError) -> ErrorAnswer:
         """Problem details."""

@@ -20,16 +20,15 @@ class Authorizer:
     Args:
         keyring: the keys; None while authentication is off.
         limiter: the rate limits.
+
+    Attributes:
+        asks_for_keys: whether authentication is on.
     """
 
     def __init__(self, keyring: Keyring | None, limiter: Limiter) -> None:
+        self.asks_for_keys = keyring is not None
         self._keyring = keyring
         self._limiter = limiter
-
-    @property
-    def asks_for_keys(self) -> bool:
-        """Whether authentication is on."""
-        return self._keyring is not None
 
     def identify(self, key: bytes | None, address: tuple[str, int] | None) -> Caller:
         """Who calls. Waits for nothing; `Caller.admit` is the next step.

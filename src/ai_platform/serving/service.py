@@ -13,7 +13,7 @@ from ai_platform.predictions.ids import new_text
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.serving.authorizer import Authorizer
 from ai_platform.serving.caller import Caller
-from ai_platform.serving.decoding import Decoding, decode
+from ai_platform.serving.decoding import Decoding
 from ai_platform.serving.predictor import Answer, PredictionRequest, Predictor
 from ai_platform.serving.resolver import Resolver, Target
 
@@ -59,8 +59,11 @@ class Serving:
         Raises:
             PlatformError: the body is not the model's, or there is no room for its rows.
         """
-        instances = decode(codec, prepared, body)
-        caller.charge(len(instances.rows))
+        instances = codec.decode_fast(prepared, body)
+        if instances is None:
+            instances = codec.decode_slow(prepared, body)
+        if caller.ticket is not None:
+            caller.charge(len(instances.rows))
         return PredictionRequest(prepared, instances, body, caller.principal, codec)
 
     async def read(

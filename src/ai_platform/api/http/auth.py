@@ -73,8 +73,9 @@ def identify(authorizer: Authorizer, head: RequestHead) -> None:
     if head.path in PUBLIC_ROUTES:
         head.caller = authorizer.identify_if_known(key)
     else:
-        head.caller = authorizer.identify(key, head.client)
-        head.caller.admit()
+        head.caller = caller = authorizer.identify(key, head.client)
+        if caller.ticket is not None:
+            caller.admit()
 
 
 def authorize(authorizer: Authorizer, head: RequestHead, route: str) -> Principal:
