@@ -26,7 +26,7 @@ from ai_platform.runtimes.base.runtime import Hints, Outputs, Rows
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.compiler.compiling import Compiled, Refusal, compile_to_onnx
-from ai_platform.runtimes.compiler.parity import TOLERANCE, margins
+from ai_platform.runtimes.compiler.parity import ROUNDING, TOLERANCE, difference_of, margins
 from ai_platform.runtimes.compiler.probe_rows import boundary_rows, spread_rows, unknown_rows
 from ai_platform.runtimes.onnx.file import SIGNATURE_KEY
 
@@ -312,3 +312,15 @@ def test_points_near_a_boundary_are_near_it(regression: Any) -> None:
     found = margins(native.predict(boundary_rows(native, NUMBERED, FLOWERS)))
     assert (found < 1e-4).sum() > 100
     assert (found < 1e-7).sum() > 30
+
+
+@pytest.mark.parametrize(("rounding", "differs"), [(0.0, False), (ROUNDING, True)])
+def test_a_vote_that_is_a_tie_but_for_rounding_must_fall_alike(*, rounding: float, differs: bool) -> None:
+    library = Outputs(["b"], class_numbers=[1], probabilities=[[1 / 3, 0.33333333333333337, 1 / 3]])
+    graph = Outputs(["a"], class_numbers=[0], probabilities=[[1 / 3, 1 / 3, 1 / 3]])
+    assert bool(difference_of(library, graph, 1, rounding)) == differs
+
+
+@pytest.mark.parametrize(("apart", "differs"), [(7e-7, False), (8e-7, True)])
+def test_what_probe_rows_find_leaves_room_for_what_they_do_not(*, apart: float, differs: bool) -> None:
+    assert bool(difference_of(Outputs([1.0]), Outputs([1.0 + apart]))) == differs

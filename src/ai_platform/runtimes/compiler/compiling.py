@@ -14,7 +14,7 @@ from ai_platform.runtimes.base.runtime import LoadedModel, Rows
 from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.compiler.conversion import InputForm, convert, forms, graph_bytes
 from ai_platform.runtimes.compiler.convertible import has_weights, why_never
-from ai_platform.runtimes.compiler.parity import Difference, difference, difference_of
+from ai_platform.runtimes.compiler.parity import ROUNDING, Difference, difference, difference_of
 from ai_platform.runtimes.compiler.probe_coverage import ProbeRows
 from ai_platform.runtimes.onnx.model import OnnxRuntime
 
@@ -110,7 +110,7 @@ def _first_that_serves(estimator: Any, probes: ProbeRows, largest_bytes: int) ->
         except Exception as error:  # noqa: BLE001  # a converter raises what it likes
             why = why or _not_converted(error)
             continue
-        found = _tried(content, form, probes, largest_bytes)
+        found = _tried(content, form, probes, largest_bytes, 0.0 if weighted else ROUNDING)
         if isinstance(found, Compiled):
             return found
         if nearest is None or _rank(found) < _rank(nearest):
@@ -118,12 +118,14 @@ def _first_that_serves(estimator: Any, probes: ProbeRows, largest_bytes: int) ->
     return nearest or Refusal(why)
 
 
-def _tried(content: bytes, form: InputForm, probes: ProbeRows, largest_bytes: int) -> Compiled | Refusal:
+def _tried(
+    content: bytes, form: InputForm, probes: ProbeRows, largest_bytes: int, rounding: float
+) -> Compiled | Refusal:
     if len(content) > largest_bytes:
         return _refused(f"the graph has more than {largest_bytes // 1_000_000} MB", form)
     try:
         model = OnnxRuntime().load(BytesIO(content), probes.signature)
-        found = difference_of(probes.outputs, model.predict(probes.rows), probes.structural)
+        found = difference_of(probes.outputs, model.predict(probes.rows), probes.structural, rounding)
     except Exception as error:  # noqa: BLE001  # the library has no class of its own
         return _refused(f"the graph with {form.name} cannot be run ({type(error).__name__})", form)
     if found:

@@ -10,6 +10,12 @@ TOLERANCE = 1e-6
 """Largest difference of a probability, or of a number relative to itself or to 1; and the margin between the two most
 probable classes below which a label may differ."""
 
+MOST_FOUND = 7.5e-7
+"""The largest difference that some thousands of probe rows may show, so that no other row passes the tolerance."""
+
+# A tie of votes but for the rounding of their sum, which another order of summing decides otherwise.
+ROUNDING = 1e-14
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -26,7 +32,7 @@ class Difference:
     rows: int
 
     def __bool__(self) -> bool:
-        return self.labels > 0 or not self.largest <= TOLERANCE
+        return self.labels > 0 or not self.largest <= MOST_FOUND
 
     def __str__(self) -> str:
         labels = f"{self.labels} of {self.rows} labels differ, and " if self.labels else ""
@@ -42,7 +48,7 @@ def difference(first: LoadedModel, second: LoadedModel, rows: Rows) -> Differenc
     return difference_of(first.predict(rows), second.predict(rows))
 
 
-def difference_of(first: Outputs, second: Outputs, ties: int = 0) -> Difference:
+def difference_of(first: Outputs, second: Outputs, ties: int = 0, rounding: float = 0.0) -> Difference:
     """Compare answers to the same rows.
 
     Args:
@@ -51,6 +57,7 @@ def difference_of(first: Outputs, second: Outputs, ties: int = 0) -> Difference:
         ties: of so many rows at the beginning the label counts also where two classes are equally probable: a leaf or a
             vote that is a tie is one for all rows that come there. Rows found by halving the way to a boundary are ties
             only by rounding.
+        rounding: the margin up to which two classes are equally probable.
     """
     if first.class_numbers is None:
         ours, theirs = (np.asarray(one.predictions, np.float64) for one in (first, second))
@@ -63,7 +70,7 @@ def difference_of(first: Outputs, second: Outputs, ties: int = 0) -> Difference:
         return Difference(largest, int(unlike.sum()), len(first))
     ours, theirs = np.asarray(first.probabilities), np.asarray(second.probabilities)
     found = margins(first)
-    sure = (found > TOLERANCE) | ((found == 0) & (np.arange(len(first)) < ties))
+    sure = (found > TOLERANCE) | ((found <= rounding) & (np.arange(len(first)) < ties))
     return Difference(float(np.max(np.abs(ours - theirs))), int((unlike & sure).sum()), len(first))
 
 
