@@ -1,10 +1,14 @@
 """Which platform a command speaks to: the one that the environment names, or the one that runs in the data folder."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ai_platform.processes.status import running_urls
 from ai_platform.settings import Settings, load
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the running platform.")]
 
 
 def settings_for(data_dir: Path | None) -> Settings:

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ai_platform.cli.app import app
-from ai_platform.cli.connections import settings_for
-from ai_platform.cli.parts import DataDir
+from ai_platform.cli.connections import DataDir, settings_for
 from ai_platform.errors import InvalidInput, InvalidSettings
 from ai_platform.settings import Settings
 

@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ai_platform.cli.app import app
-from ai_platform.cli.connections import settings_for
+from ai_platform.cli.connections import DataDir, settings_for
 from ai_platform.cli.drafts import Extra, described_by
-from ai_platform.cli.parts import DataDir
 from ai_platform.cli.serving import end_unless_it_answers, serving_line, steps
 from ai_platform.errors import InvalidParameter
 from ai_platform.settings import Settings

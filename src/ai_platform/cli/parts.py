@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,9 +10,8 @@ from rich.console import Console
 
 from ai_platform import failpoints
 from ai_platform.cli.app import app
-from ai_platform.cli.connections import settings_for
+from ai_platform.cli.connections import DataDir, settings_for
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the running platform.")]
 console = Console(highlight=False)
 
 

@@ -15,8 +15,7 @@ from rich.table import Table as ShownTable
 from ai_platform.cli.app import app
 from ai_platform.cli.asking import Caller, Described
 from ai_platform.cli.columns import Columns, columns_of
-from ai_platform.cli.connections import settings_for
-from ai_platform.cli.parts import DataDir
+from ai_platform.cli.connections import DataDir, settings_for
 from ai_platform.cli.results import OutputRefused, ResultFile
 from ai_platform.cli.scoring import Scored, Scoring, Unscored
 from ai_platform.errors import InvalidParameter

@@ -11,8 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ai_platform.cli.app import app
-from ai_platform.cli.connections import settings_for
-from ai_platform.cli.parts import DataDir
+from ai_platform.cli.connections import DataDir, settings_for
 from ai_platform.errors import InvalidParameter
 
 SUMMARY_WIDTH = 48
