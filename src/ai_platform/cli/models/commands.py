@@ -10,8 +10,8 @@ from rich.table import Table
 
 from ai_platform.cli.app import app
 from ai_platform.cli.connections import DataDir, settings_for
-from ai_platform.cli.drafts import Extra, described_by
-from ai_platform.cli.serving import end_unless_it_answers, serving_line, steps
+from ai_platform.cli.models.drafts import Extra, described_by
+from ai_platform.cli.models.waiting import end_unless_it_answers, serving_line, steps
 from ai_platform.errors import InvalidParameter
 from ai_platform.settings import Settings
 

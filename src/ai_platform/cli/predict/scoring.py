@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ai_platform.cli.asking import Caller, PredictionRefused
+from ai_platform.cli.predict.asking import Caller, PredictionRefused
 from ai_platform.errors import ModelFailed, ModelTooSlow
 from ai_platform.runtimes.base.cells import MISSING_WORDS, NUMBER, typed
 from ai_platform.runtimes.base.signature import Feature

@@ -13,11 +13,11 @@ from rich.progress import Progress
 from rich.table import Table as ShownTable
 
 from ai_platform.cli.app import app
-from ai_platform.cli.asking import Caller, Described
-from ai_platform.cli.columns import Columns, columns_of
 from ai_platform.cli.connections import DataDir, settings_for
-from ai_platform.cli.results import OutputRefused, ResultFile
-from ai_platform.cli.scoring import Scored, Scoring, Unscored
+from ai_platform.cli.predict.asking import Caller, Described
+from ai_platform.cli.predict.columns import Columns, columns_of
+from ai_platform.cli.predict.results import OutputRefused, ResultFile
+from ai_platform.cli.predict.scoring import Scored, Scoring, Unscored
 from ai_platform.errors import InvalidParameter
 from ai_platform.processes.status import running_urls
 from ai_platform.tables.opening import open_table

@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 
 import orjson
 
-from ai_platform.cli.scoring import Scored
+from ai_platform.cli.predict.scoring import Scored
 from ai_platform.errors import PlatformError
 from ai_platform.tables.table import ABSENT
 

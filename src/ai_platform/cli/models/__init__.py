@@ -1,0 +1,1 @@
+"""`models`: publishing, promoting, looking at and deleting versions."""

@@ -1,0 +1,1 @@
+"""`predict`: one prediction, or a file of rows."""
