@@ -1,22 +1,19 @@
 """Every route with every kind of caller; a route that is missing here fails the suite."""
 
-import asyncio
-import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from fastapi import APIRouter
-from fastapi.routing import APIRoute
 
 from access.conftest import Guarded
 from ai_platform.api import app as application
-from ai_platform.api.http.auth import PUBLIC_ROUTES, ROUTE_SCOPES
+from ai_platform.api.http.auth import ANY, PUBLIC, PUBLIC_ROUTES
+from ai_platform.api.openapi import predictions
+from ai_platform.api.routes.declaration import Routes
 from ai_platform.settings import Settings
 from harness import SAMPLE, eventually
 
@@ -25,6 +22,11 @@ LANE = [
     for model in ("", "/models/{name}", "/models/{name}/aliases/{alias}", "/models/{name}/versions/{version}")
     for later in ("/" if not model else "", "/async")
 ]
+ROUTE_SCOPES = {
+    (one.method, one.path): one.scope
+    for one in (*predictions.declared(), *(one for group in application.ROUTES for one in group.declared))
+    if one.scope != PUBLIC
+}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/keys"): {"owner": "made", "scopes": ["predict"]},
     ("PUT", "/models/{name}/aliases/{alias}"): {"version": 1},
@@ -127,17 +129,8 @@ def table(guarded: Guarded, callers: dict[str, str | None]) -> Iterator[Table]:
         connection.execute("DELETE FROM idempotency_keys")
 
 
-def test_the_table_names_every_route_and_nothing_else(settings: Settings) -> None:
-    found = {
-        (method, route.path)
-        for room in application.ROUTERS
-        for route in room.router.routes
-        if isinstance(route, APIRoute)
-        for method in route.methods or ()
-    } | {("POST", path) for path in LANE}
-    assert found == set(ROUTE_SCOPES) | {("GET", path) for path in PUBLIC_ROUTES}
-    beside = [route for route in application.create(settings).routes.routes if hasattr(route, "endpoint")]
-    assert beside == [], "a route that is not in one of ROUTERS would pass by the gate"
+def test_every_prediction_path_is_declared() -> None:
+    assert [one.path for one in predictions.declared()] == LANE
 
 
 @pytest.mark.parametrize("route", ROUTE_SCOPES, ids=" ".join)
@@ -326,17 +319,22 @@ async def _nobodys() -> str:
     return "open"
 
 
-def test_a_route_that_does_not_say_what_it_needs_is_refused_to_everybody(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    router = APIRouter()
-    router.get("/forgotten")(_nobodys)
-    monkeypatch.setattr(application, "ROUTERS", (*application.ROUTERS, SimpleNamespace(router=router)))
+def test_a_route_without_a_scope_cannot_be_declared() -> None:
+    with pytest.raises(TypeError, match="scope"):
+        Routes("x").declare("GET", "/forgotten", summary="No scope")  # type: ignore[call-arg]
 
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(application.create(settings).app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.get("/forgotten")
 
-    answer = asyncio.run(ask())
-    assert (answer.status_code, json.loads(answer.content)["code"]) == (403, "forbidden")
+def test_a_route_that_asks_for_no_key_must_be_one_of_the_public_ones() -> None:
+    for scope, path in ((PUBLIC, "/forgotten"), ("jobs", "/health")):
+        with pytest.raises(TypeError, match="PUBLIC_ROUTES"):
+            Routes("x").declare("GET", path, scope=scope, summary="Open")
+
+
+def test_a_route_that_says_nothing_of_its_answer_cannot_be_declared() -> None:
+    with pytest.raises(TypeError, match="answers"):
+        Routes("x").declare("GET", "/mute", scope=ANY, summary="Mute")(_nobodys)
+
+
+def test_the_application_answers_what_is_declared_and_nothing_beside_it(settings: Settings) -> None:
+    served = {getattr(route, "path", None) for route in application.create(settings).routes.routes}
+    assert served == {one.path for group in application.ROUTES for one in group.declared}

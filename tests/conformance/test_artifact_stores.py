@@ -13,8 +13,8 @@ from ai_platform.storage.artifacts import (
     ArtifactMismatch,
     ArtifactMissing,
     ArtifactStore,
-    PostgresArtifactStore,
 )
+from ai_platform.storage.artifacts.postgres_store import PostgresArtifactStore
 from ai_platform.storage.postgres import BoundedConnection
 
 STORES: dict[str, Callable[[BoundedConnection], ArtifactStore]] = {"postgres": PostgresArtifactStore}

@@ -9,10 +9,12 @@ import msgspec
 from ai_platform.access.gcra import FASTEST_ROWS_PER_SECOND, MOST_BURST_ROWS, SLOWEST_ROWS_PER_SECOND
 from ai_platform.access.principal import SCOPES
 from ai_platform.errors import InputFault, InvalidInput
+from ai_platform.models.registry.versions import MODEL_NAME
 
 LONGEST_LIFE_SECONDS = 10 * 365 * 86_400
 _OWNER = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}\Z"
-_MODEL = r"^[a-z0-9][a-z0-9_-]{0,62}\Z"
+_MODEL = rf"^{MODEL_NAME.pattern}\Z"
+_SCOPES = {"items": {"enum": list(SCOPES)}, "minItems": 1, "uniqueItems": True}
 
 # What each field must be; said instead of the value that was sent.
 FIELDS = {
@@ -42,7 +44,7 @@ class KeySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     owner: Annotated[str, msgspec.Meta(pattern=_OWNER)]
-    scopes: list[str]
+    scopes: Annotated[list[str], msgspec.Meta(extra_json_schema=_SCOPES)]
     models: (
         Annotated[list[Annotated[str, msgspec.Meta(pattern=_MODEL)]], msgspec.Meta(min_length=1, max_length=1000)]
         | None
@@ -51,6 +53,15 @@ class KeySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     rows_per_second: _Rate | None = None
     burst_rows: _Count | None = None
     waiting_jobs: _Count | None = None
+
+    @classmethod
+    def of_document(cls, document: Any) -> "KeySpec":
+        """What a document of JSON's types asks for.
+
+        Raises:
+            InvalidInput: as `key_spec_of`.
+        """
+        return key_spec_of(document)
 
 
 def key_spec_of(document: Any) -> KeySpec:

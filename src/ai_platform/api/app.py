@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
@@ -12,24 +12,24 @@ from ai_platform import __version__
 from ai_platform.api.draining import Lifecycle
 from ai_platform.api.http.answers import internal
 from ai_platform.api.http.asgi import App
-from ai_platform.api.http.auth import authorize
 from ai_platform.api.http.context import context_of
 from ai_platform.api.http.cors import CrossOrigin
 from ai_platform.api.http.head_requests import HeadAsGet
 from ai_platform.api.http.hosts import Hosts
 from ai_platform.api.http.middleware import Middleware
-from ai_platform.api.http.parameters import head_of
 from ai_platform.api.openapi import docs
 from ai_platform.api.openapi.document import describe
 from ai_platform.api.prediction.endpoint import PredictionEndpoint
 from ai_platform.api.prediction.fast_path import FastPath
 from ai_platform.api.prediction.paths import PredictionPaths
-from ai_platform.api.routes import audit, jobs, keys, metrics, models, status
+from ai_platform.api.routes import aliases, audit, jobs, keys, metrics, models, status
+from ai_platform.api.routes.declaration import add
 from ai_platform.errors import InvalidParameter, MethodNotAllowed, NotFound, PlatformError
 from ai_platform.serving.bootstrap import Services
 from ai_platform.settings import Settings
 
-ROUTERS = (status, models, jobs, metrics, keys, audit, docs)
+# All routes but those of predictions.
+ROUTES = tuple(module.routes for module in (status, models, aliases, jobs, metrics, keys, audit, docs))
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ def routes(services: Services, lifecycle: Lifecycle) -> FastAPI:
     app.state.settings = services.settings
     app.state.services = services
     app.state.lifecycle = lifecycle
-    for module in ROUTERS:
-        app.include_router(module.router, dependencies=[Depends(_authorize)])
+    app.state.declared = [one for group in ROUTES for one in group.declared]
+    add(app, ROUTES)
     app.router.redirect_slashes = False
     for kind in (PlatformError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _answer_fact)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe(app.state.declared, services)  # type: ignore[method-assign]
     return app
 
 
@@ -93,12 +93,6 @@ async def _lifespan(services: Services, lifecycle: Lifecycle) -> AsyncIterator[N
         yield
     finally:
         await services.close()
-
-
-async def _authorize(request: Request) -> None:
-    """The same as for predictions; a route that does not say what it needs is refused to everybody."""
-    services: Services = request.app.state.services
-    authorize(services.authorizer, head_of(request), request.scope["route"].path)
 
 
 async def _answer_fact(request: Request, error: Exception) -> Response:

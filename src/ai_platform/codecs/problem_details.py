@@ -1,8 +1,6 @@
 """Problem details (RFC 9457): the one table that turns facts into status codes, and the one way to write an error."""
 
-from typing import Any
-
-import orjson
+import msgspec
 
 from ai_platform import errors
 from ai_platform.codecs.codec import ErrorAnswer
@@ -68,22 +66,37 @@ PROBLEMS: dict[str, tuple[int, str]] = {
 RETRY_SECONDS = 1
 
 
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong, and where: a JSON pointer into the body (RFC 6901), or a parameter's name."""
+
+    pointer: str | msgspec.UnsetType = msgspec.UNSET
+    parameter: str | msgspec.UnsetType = msgspec.UNSET
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str | None
+    errors: list[Fault] | msgspec.UnsetType = msgspec.UNSET
+
+
 def problem(error: PlatformError) -> ErrorAnswer:
     """A fact as problem details."""
     code = error.code if error.code in PROBLEMS else PlatformError.code
     status, title = PROBLEMS[code]
-    body: dict[str, Any] = {
-        "type": f"urn:ai-platform:problem:{code}",
-        "title": title,
-        "status": status,
-        "detail": error.detail,
-        "code": code,
-        "request_id": REQUEST_ID.get(),
-    }
+    faults: list[Fault] | msgspec.UnsetType = msgspec.UNSET
     if isinstance(error, InvalidInput):
-        body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+        faults = [Fault(pointer=fault.pointer, detail=fault.detail) for fault in error.faults]
     elif isinstance(error, InvalidParameter):
-        body["errors"] = [{"parameter": error.parameter, "detail": error.detail}]
+        faults = [Fault(parameter=error.parameter, detail=error.detail)]
+    kind = f"urn:ai-platform:problem:{code}"
+    body = Problem(kind, title, status, error.detail, code, REQUEST_ID.get(), faults)
     headers = {"content-type": CONTENT_TYPE}
     if status in {429, 503}:
         headers["retry-after"] = str(error.retry_after if isinstance(error, Overloaded) else RETRY_SECONDS)
@@ -93,4 +106,4 @@ def problem(error: PlatformError) -> ErrorAnswer:
         headers["connection"] = "close"
     elif isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
-    return ErrorAnswer(status, headers, orjson.dumps(body))
+    return ErrorAnswer(status, headers, msgspec.json.encode(body))

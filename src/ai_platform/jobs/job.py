@@ -3,7 +3,9 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 FINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
@@ -65,24 +67,43 @@ def stage(state: str, attempt: int) -> int:
     return 2 * attempt + (1 if state in FINAL else 0)
 
 
-def as_body(job: Job) -> dict[str, Any]:
-    """The job as the HTTP contract shows it."""
-    body: dict[str, Any] = {
-        "id": str(job.id),
-        "status": job.state,
-        "model": job.model,
-        "version": job.version,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-        "attempts": job.attempt,
-    }
-    if job.expires_at is not None:
-        body["expires_at"] = job.expires_at
-    if job.retry_of is not None:
-        body["retry_of"] = str(job.retry_of)
-    if job.result is not None:
-        body["result"] = job.result
-    if job.error_code is not None:
-        body["error"] = {"code": job.error_code, "detail": job.error_detail}
-    return body
+class JobError(msgspec.Struct, frozen=True):
+    """Why a job failed."""
+
+    code: str
+    detail: str | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as the HTTP contract shows it; times are the database's."""
+
+    id: uuid.UUID
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
+    model: str
+    version: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempts: int
+    expires_at: datetime | msgspec.UnsetType = msgspec.UNSET
+    retry_of: uuid.UUID | msgspec.UnsetType = msgspec.UNSET
+    result: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    error: JobError | msgspec.UnsetType = msgspec.UNSET
+
+
+def job_view(job: Job) -> JobView:
+    """A job as callers see it."""
+    return JobView(
+        id=job.id,
+        status=job.state,  # type: ignore[arg-type]  # the database admits no other
+        model=job.model,
+        version=job.version,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        attempts=job.attempt,
+        expires_at=job.expires_at or msgspec.UNSET,
+        retry_of=job.retry_of or msgspec.UNSET,
+        result=msgspec.UNSET if job.result is None else job.result,
+        error=msgspec.UNSET if job.error_code is None else JobError(job.error_code, job.error_detail),
+    )

@@ -1,60 +1,21 @@
-"""What HTTP says of a caller: the key that a request shows, and the scope that a route needs."""
+"""What HTTP says of a caller: the key that a request shows."""
 
 import re
 from urllib.parse import unquote_to_bytes
 
 from ai_platform.access.key_text import KEY_IN_BYTES
 from ai_platform.access.keyring import refused
-from ai_platform.access.principal import Principal
 from ai_platform.api.http.request_head import RequestHead
-from ai_platform.errors import Forbidden, KeyInUrl
-from ai_platform.serving.authorizer import PREDICT, Authorizer
+from ai_platform.errors import KeyInUrl
+from ai_platform.serving.authorizer import Authorizer
 from ai_platform.telemetry import AUTHENTICATION_FAILURES
 
 # These ask for no key: a load balancer has none. To callers without one they say no more than the status.
 PUBLIC_ROUTES = frozenset({"/", "/health", "/health/live", "/health/ready"})
 # For routes that any valid key may use.
 ANY = ""
-# What each route needs. A route that does not stand here is refused to everybody, so that none is open by oversight.
-ROUTE_SCOPES: dict[tuple[str, str], str] = {
-    ("GET", "/docs"): ANY,
-    ("GET", "/docs/start.js"): ANY,
-    ("GET", "/docs/{name}"): ANY,
-    ("GET", "/openapi.json"): ANY,
-    ("GET", "/metrics"): "metrics",
-    ("POST", "/predict/"): PREDICT,
-    ("POST", "/predict/async"): PREDICT,
-    ("POST", "/models/{name}/predict"): PREDICT,
-    ("POST", "/models/{name}/predict/async"): PREDICT,
-    ("POST", "/models/{name}/aliases/{alias}/predict"): PREDICT,
-    ("POST", "/models/{name}/aliases/{alias}/predict/async"): PREDICT,
-    ("POST", "/models/{name}/versions/{version}/predict"): PREDICT,
-    ("POST", "/models/{name}/versions/{version}/predict/async"): PREDICT,
-    ("GET", "/models"): "models:read",
-    ("GET", "/models/{name}"): "models:read",
-    ("GET", "/models/{name}/versions"): "models:read",
-    ("GET", "/models/{name}/versions/{version}"): "models:read",
-    ("GET", "/models/{name}/versions/{version}/artifact"): "models:read",
-    ("GET", "/models/{name}/aliases"): "models:read",
-    ("POST", "/models/{name}/versions"): "models:write",
-    ("DELETE", "/models/{name}/versions/{version}"): "models:write",
-    ("PUT", "/models/{name}/aliases/{alias}"): "models:write",
-    ("DELETE", "/models/{name}/aliases/{alias}"): "models:write",
-    ("POST", "/models/{name}/aliases/{alias}/rollback"): "models:write",
-    ("POST", "/models/{name}/promote"): "models:write",
-    ("POST", "/models/{name}/rollback"): "models:write",
-    ("POST", "/uploads"): "models:write",
-    ("GET", "/jobs"): "jobs",
-    ("GET", "/jobs/{job_id}"): "jobs",
-    ("GET", "/jobs/{job_id}/events"): "jobs",
-    ("POST", "/jobs/{job_id}/cancel"): "jobs",
-    ("POST", "/jobs/{job_id}/retry"): "jobs",
-    ("GET", "/keys"): "keys:admin",
-    ("POST", "/keys"): "keys:admin",
-    ("POST", "/keys/{key_id}/rotate"): "keys:admin",
-    ("DELETE", "/keys/{key_id}"): "keys:admin",
-    ("GET", "/audit"): "keys:admin",
-}
+# For routes that ask for no key.
+PUBLIC = "public"
 _KEY_PARAMETER = re.compile(rb"(?:^|&)(?:x-)?(?:api[-_]?key|access_token)=", re.IGNORECASE)
 
 
@@ -76,29 +37,6 @@ def identify(authorizer: Authorizer, head: RequestHead) -> None:
         head.caller = caller = authorizer.identify(key, head.client)
         if caller.ticket is not None:
             caller.admit()
-
-
-def authorize(authorizer: Authorizer, head: RequestHead, route: str) -> Principal:
-    """The caller, if the route is one of those that they may use.
-
-    Args:
-        authorizer: decides.
-        head: of the request, whose caller is identified.
-        route: the path's template (`/jobs/{job_id}`).
-
-    Raises:
-        Forbidden: otherwise; also when nobody said what the route needs.
-    """
-    principal = head.caller.principal
-    if route in PUBLIC_ROUTES:
-        return principal
-    method = "GET" if head.method == "HEAD" else head.method
-    needed = ROUTE_SCOPES.get((method, route))
-    if needed is None:
-        raise Forbidden("nobody may use this route: it does not say what it needs")
-    if needed != ANY:
-        authorizer.authorize(principal, needed, f"{method} {route}")
-    return principal
 
 
 def _key_of(head: RequestHead) -> bytes | None:

@@ -4,16 +4,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import FileResponse
 
 from ai_platform.api.http import security_headers
+from ai_platform.api.http.auth import ANY
 from ai_platform.api.http.context import context_of
 from ai_platform.api.http.parameters import principal_of
 from ai_platform.api.openapi.document import describe
+from ai_platform.api.routes.declaration import Answer, Routes, services_of
 from ai_platform.errors import NotFound
 
-router = APIRouter(include_in_schema=False)
+routes = Routes("docs")
 
 _spec = find_spec("fastapi_offline")
 assert _spec is not None
@@ -34,28 +36,31 @@ START = """SwaggerUIBundle({
 """
 
 
-@router.get("/docs")
+_PAGE = {200: Answer("The page", media_type="text/html")}
+
+
+@routes.declare("GET", "/docs", scope=ANY, summary="The page", answers=_PAGE, is_shown=False)
 async def page(request: Request) -> Response:
     """The page."""
     context_of(request.scope).response_headers = security_headers.PAGE
     return Response(PAGE, media_type="text/html")
 
 
-@router.get("/openapi.json")
+@routes.declare("GET", "/openapi.json", scope=ANY, summary="The document", answers=_PAGE, is_shown=False)
 async def document(request: Request) -> Response:
     """The OpenAPI document, with those models of this moment that the caller may use."""
-    described = describe(request.app, principal_of(request).may_use)
+    described = describe(request.app.state.declared, services_of(request), principal_of(request).may_use)
     return Response(orjson.dumps(described), media_type="application/json")
 
 
-@router.get("/docs/start.js")
+@routes.declare("GET", "/docs/start.js", scope=ANY, summary="A script", answers=_PAGE, is_shown=False)
 async def start(request: Request) -> Response:
     """The script that starts it."""
     context_of(request.scope).response_headers = security_headers.ASSET
     return Response(START, media_type="text/javascript")
 
 
-@router.get("/docs/{name}")
+@routes.declare("GET", "/docs/{name}", scope=ANY, summary="A file", answers=_PAGE, is_shown=False)
 async def asset(request: Request, name: str) -> Response:
     """One of the wheel's files.
 

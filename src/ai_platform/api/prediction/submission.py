@@ -1,10 +1,11 @@
 """Accepting a prediction as a job: the headers that ask for it, the 202 that answers."""
 
 import re
+import uuid
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import parse_qs
 
+import msgspec
 import orjson
 
 from ai_platform.api.http.answers import send_answer
@@ -95,7 +96,7 @@ async def answer_submission(
             await send_answer(send, 200, _JSON, orjson.dumps(job.result), headers)
             return
         accepted = accepted if job is None else replace(accepted, state=job.state)
-    await send_answer(send, 202, _JSON, orjson.dumps(accepted_body(accepted)), headers)
+    await send_answer(send, 202, _JSON, msgspec.json.encode(accepted_view(accepted)), headers)
 
 
 async def _wait(services: Services, accepted: Accepted, owner: str, seconds: float) -> Job | None:
@@ -118,15 +119,21 @@ def preference_of(head: RequestHead) -> Preference:
     return Preference(b"respond-async" in tokens, wait)
 
 
-def accepted_body(accepted: Accepted) -> dict[str, Any]:
+class AcceptedView(msgspec.Struct, frozen=True):
+    """A job that is committed; its status is `queued`, or where a replayed job stands."""
+
+    id: uuid.UUID
+    status: str
+    url: str
+    model: str
+    version: int
+    retry_of: uuid.UUID | msgspec.UnsetType = msgspec.UNSET
+
+
+def accepted_view(accepted: Accepted, retry_of: uuid.UUID | None = None) -> AcceptedView:
     """The body of a 202."""
-    return {
-        "id": str(accepted.id),
-        "status": accepted.state,
-        "url": f"/jobs/{accepted.id}",
-        "model": accepted.model,
-        "version": accepted.version,
-    }
+    url = f"/jobs/{accepted.id}"
+    return AcceptedView(accepted.id, accepted.state, url, accepted.model, accepted.version, retry_of or msgspec.UNSET)
 
 
 def _headers(accepted: Accepted, *, applied: bool) -> Headers:

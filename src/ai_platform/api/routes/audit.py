@@ -7,15 +7,15 @@ import re
 from urllib.parse import urlencode
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import Request
 
 from ai_platform.api.http.parameters import principal_of
+from ai_platform.api.routes.declaration import Parameter, Routes, services_of
 from ai_platform.api.routes.keys import with_connection
 from ai_platform.errors import InvalidCursor, InvalidParameter
-from ai_platform.serving.bootstrap import Services
 from ai_platform.storage import audit
 
-router = APIRouter(tags=["audit"])
+routes = Routes("audit")
 
 PAGE = 50
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}")
@@ -23,8 +23,26 @@ _SUBJECT = re.compile(r"[!-~]{1,200}")
 _CHECK_BYTES = 4
 
 
-@router.get("/audit", summary="Who did what, newest first")
-async def list_entries(request: Request) -> Response:
+class AuditPage(msgspec.Struct, frozen=True):
+    """Entries, newest first; `next` is path and query of the following page."""
+
+    entries: list[audit.Entry]
+    next: str | None
+
+
+@routes.declare(
+    "GET",
+    "/audit",
+    scope="keys:admin",
+    summary="Who did what, newest first",
+    problems=(InvalidParameter, InvalidCursor),
+    parameters=(
+        Parameter("subject", {"type": "string", "pattern": "^[!-~]{1,200}$"}, "`key`, `key/ID`, a model"),
+        Parameter("limit", lambda settings: {"type": "integer", "minimum": 1, "maximum": settings.limits.page}),
+        Parameter("cursor", {"type": "string"}, "from the last page's `next`"),
+    ),
+)
+async def list_entries(request: Request) -> AuditPage:
     """A page of the audit log. `?subject=` narrows it (`key`, `key/ID`, a model), `next` leads to the following page.
 
     A key for some models alone reads of these, and of keys for none but these.
@@ -33,8 +51,7 @@ async def list_entries(request: Request) -> Response:
         InvalidParameter: a parameter is not of its form.
         InvalidCursor: the cursor was not made by this platform.
     """
-    services: Services = request.app.state.services
-    limit, before, subject = _parameters(request, services.settings.limits.page)
+    limit, before, subject = _parameters(request, services_of(request).settings.limits.page)
     models = principal_of(request).models
     found = await with_connection(
         request,
@@ -44,8 +61,7 @@ async def list_entries(request: Request) -> Response:
     if len(found) > limit:
         kept = {name: value for name, value in request.query_params.items() if name != "cursor"}
         following = f"/audit?{urlencode({**kept, 'cursor': cursor_of(found[limit - 1].id)})}"
-    body = {"entries": found[:limit], "next": following}
-    return Response(msgspec.json.encode(body), media_type="application/json")
+    return AuditPage(found[:limit], following)
 
 
 def cursor_of(entry_id: int) -> str:

@@ -7,19 +7,30 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
-from fastapi import APIRouter, Request, Response
+import msgspec
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from ai_platform.api.http.parameters import head_of, principal_of, seconds_of
-from ai_platform.api.prediction.submission import accepted_body, idempotency_key_of
-from ai_platform.errors import InvalidHeader, InvalidParameter, JobNotFound, PlatformError
+from ai_platform.api.prediction.submission import AcceptedView, accepted_view, idempotency_key_of
+from ai_platform.api.routes.declaration import Answer, Parameter, Reply, Routes, services_of
+from ai_platform.api.routes.path_parts import SCHEMAS
+from ai_platform.errors import (
+    IdempotencyKeyReused,
+    InvalidCursor,
+    InvalidHeader,
+    InvalidParameter,
+    JobAlreadyFinished,
+    JobNotFound,
+    JobNotRetryable,
+    PlatformError,
+    TooManyJobs,
+)
 from ai_platform.jobs.following import stages, wait_for_end
-from ai_platform.jobs.job import FINAL, Job, as_body
+from ai_platform.jobs.job import FINAL, Job, JobView, job_view
 from ai_platform.models.registry.versions import MODEL_NAME
-from ai_platform.serving.bootstrap import Services
 
-router = APIRouter(tags=["jobs"])
+routes = Routes("jobs")
 
 STATES = FINAL | {"queued", "running"}
 PAGE = 50
@@ -29,8 +40,41 @@ _EVENT_ID = re.compile(r"[0-9]{1,6}")
 _STREAM = {"x-accel-buffering": "no"}
 
 
-@router.get("/jobs", summary="Jobs, newest first")
-async def list_jobs(request: Request) -> Response:
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[!-~]{8,255}$"},
+    "8 to 255 visible ASCII characters, kept for 24 h: same key and same body, same job",
+    place="header",
+)
+_LAST_EVENT = Parameter(
+    "Last-Event-ID",
+    {"type": "string", "pattern": "^[0-9]{1,6}$"},
+    "id of the last event that was seen",
+    place="header",
+)
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """Jobs, newest first; `next` is path and query of the following page."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+@routes.declare(
+    "GET",
+    "/jobs",
+    scope="jobs",
+    summary="Jobs, newest first",
+    problems=(InvalidParameter, InvalidCursor),
+    parameters=(
+        Parameter("status", {"enum": sorted(STATES)}),
+        Parameter("model", SCHEMAS["name"]),
+        Parameter("limit", lambda settings: {"type": "integer", "minimum": 1, "maximum": settings.limits.page}),
+        Parameter("cursor", {"type": "string"}, "from the last page's `next`"),
+    ),
+)
+async def list_jobs(request: Request) -> JobPage:
     """A page of the caller's jobs, of the models that the key may use, without their results.
 
     `?status=` and `?model=` narrow it, `?limit=` (50) bounds it, `next` leads to the following page.
@@ -39,7 +83,7 @@ async def list_jobs(request: Request) -> Response:
         InvalidParameter: a parameter is not of its form.
         InvalidCursor: the cursor was not made by this platform.
     """
-    services: Services = request.app.state.services
+    services = services_of(request)
     asked = _page_parameters(request, services.settings.limits.page)
     principal = principal_of(request)
     page = await services.jobs.page(principal.owner, models=principal.models, **asked)
@@ -47,24 +91,48 @@ async def list_jobs(request: Request) -> Response:
     if page.next is not None:
         kept = {name: value for name, value in request.query_params.items() if name != "cursor"}
         following = f"/jobs?{urlencode({**kept, 'cursor': page.next})}"
-    return _json({"jobs": [as_body(job) for job in page.jobs], "next": following})
+    return JobPage([job_view(job) for job in page.jobs], following)
 
 
-@router.get("/jobs/{job_id}", summary="A job, or its end")
-async def read_job(request: Request, job_id: str) -> Response:
+@routes.declare(
+    "GET",
+    "/jobs/{job_id}",
+    scope="jobs",
+    summary="A job, or its end",
+    problems=(JobNotFound, InvalidParameter),
+    parameters=(
+        Parameter(
+            "wait",
+            lambda settings: {"type": "number", "minimum": 0, "maximum": settings.limits.wait_seconds},
+            "seconds to wait for the job's end",
+        ),
+    ),
+)
+async def read_job(request: Request, job_id: str) -> JobView:
     """The job as it is now; with `?wait=SECONDS` (up to 30) once it has ended, or as it is then.
 
     Raises:
         JobNotFound: the caller has no such job.
         InvalidParameter: `wait` is no number of seconds.
     """
-    services: Services = request.app.state.services
+    services = services_of(request)
     seconds = seconds_of("wait", request.query_params.getlist("wait"), services.settings.limits.wait_seconds) or 0.0
     owned, owner = await _owned(request, job_id), principal_of(request).owner
-    return _json(as_body(await wait_for_end(services.jobs, services.watcher, owned, owner, seconds)))
+    return job_view(await wait_for_end(services.jobs, services.watcher, owned, owner, seconds))
 
 
-@router.get("/jobs/{job_id}/events", summary="A job's changes, as they come")
+@routes.declare(
+    "GET",
+    "/jobs/{job_id}/events",
+    scope="jobs",
+    summary="A job's changes, as they come",
+    answers={
+        200: Answer("Server-sent events", media_type="text/event-stream"),
+        204: Answer("The final event was delivered already", media_type=""),
+    },
+    problems=(JobNotFound, InvalidHeader),
+    parameters=(_LAST_EVENT,),
+)
 async def follow_job(request: Request, job_id: str) -> Response:
     """Server-sent events, one for each state that is seen, ending with the final one; `Last-Event-ID` resumes.
 
@@ -72,7 +140,7 @@ async def follow_job(request: Request, job_id: str) -> Response:
         JobNotFound: the caller has no such job.
         InvalidHeader: `Last-Event-ID` is not one of this stream's.
     """
-    services: Services = request.app.state.services
+    services = services_of(request)
     after = _last_event(request)
     principal = principal_of(request)
     owner = principal.owner
@@ -86,36 +154,47 @@ async def follow_job(request: Request, job_id: str) -> Response:
     return StreamingResponse(_events(seen, welcome), media_type="text/event-stream", headers=_STREAM)
 
 
-@router.post("/jobs/{job_id}/cancel", summary="Cancel a job")
-async def cancel_job(request: Request, job_id: str) -> Response:
+@routes.declare(
+    "POST",
+    "/jobs/{job_id}/cancel",
+    scope="jobs",
+    summary="Cancel a job",
+    problems=(JobNotFound, JobAlreadyFinished),
+)
+async def cancel_job(request: Request, job_id: str) -> JobView:
     """The cancelled job.
 
     Raises:
         JobNotFound: the caller has no such job.
         JobAlreadyFinished: it is final already.
     """
-    services: Services = request.app.state.services
-    return _json(as_body(await services.jobs.cancel(await _owned(request, job_id), principal_of(request).owner)))
+    services = services_of(request)
+    return job_view(await services.jobs.cancel(await _owned(request, job_id), principal_of(request).owner))
 
 
-@router.post("/jobs/{job_id}/retry", summary="Run an ended job again, as a new one", status_code=202)
-async def retry_job(request: Request, job_id: str) -> Response:
+@routes.declare(
+    "POST",
+    "/jobs/{job_id}/retry",
+    scope="jobs",
+    summary="Run an ended job again, as a new one",
+    status=202,
+    problems=(JobNotFound, JobNotRetryable, InvalidHeader, IdempotencyKeyReused, TooManyJobs),
+    parameters=(IDEMPOTENCY_KEY,),
+)
+async def retry_job(request: Request, job_id: str) -> Reply[AcceptedView]:
     """A new job with the same input and version, which names the old one as `retry_of`.
 
     Raises:
         JobNotFound: the caller has no such job.
         JobNotRetryable: it succeeded, or has not ended.
     """
-    services: Services = request.app.state.services
+    services = services_of(request)
     key = idempotency_key_of(head_of(request))
     principal = principal_of(request)
     row = await services.jobs.with_input(await _owned(request, job_id), principal.owner)
     accepted = await services.acceptance.retry(row, key, principal.waiting_jobs)
-    answer = _json({**accepted_body(accepted), "retry_of": job_id.lower()}, 202)
-    answer.headers["location"] = f"/jobs/{accepted.id}"
-    if accepted.replayed:
-        answer.headers["idempotent-replayed"] = "true"
-    return answer
+    replayed = {"idempotent-replayed": "true"} if accepted.replayed else {}
+    return Reply(accepted_view(accepted, uuid.UUID(job_id)), {"location": f"/jobs/{accepted.id}", **replayed})
 
 
 def _page_parameters(request: Request, most: int) -> dict[str, Any]:
@@ -152,7 +231,7 @@ async def _events(seen: AsyncIterator[Job | None], welcome: Callable[[], bool]) 
             if job is None:
                 yield b": still here\n\n"
             else:
-                data = orjson.dumps(as_body(job), option=orjson.OPT_UTC_Z)
+                data = msgspec.json.encode(job_view(job))
                 yield b"id: %d\nevent: %s\ndata: %s\n\n" % (job.stage, job.state.encode(), data)
     except PlatformError as error:  # the answer has begun: the stream ends, and the client comes back for the rest
         yield b": %s\n\n" % error.detail.encode()
@@ -166,7 +245,7 @@ async def _owned(request: Request, text: str) -> uuid.UUID:
     """
     job_id, principal = _id(text), principal_of(request)
     if principal.models is not None:
-        services: Services = request.app.state.services
+        services = services_of(request)
         job = await services.jobs.read(job_id, principal.owner)
         if not principal.may_use(job.model):
             raise JobNotFound("there is no job with this id")
@@ -181,8 +260,3 @@ def _id(text: str) -> uuid.UUID:
     if str(found) != text.lower():  # one spelling for one job
         raise JobNotFound("there is no job with this id")
     return found
-
-
-def _json(body: dict[str, Any], status: int = 200) -> Response:
-    content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
-    return Response(content, status, media_type="application/json")

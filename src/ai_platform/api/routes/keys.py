@@ -3,42 +3,51 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import Request
 
 from ai_platform.access import keys as rows
 from ai_platform.access.api_key import ApiKey, every_key
-from ai_platform.access.key_spec import key_spec_of
+from ai_platform.access.key_spec import KeySpec
 from ai_platform.access.keyring import Keyring
-from ai_platform.api.http.body import read_json_body
 from ai_platform.api.http.parameters import principal_of, seconds_of
-from ai_platform.errors import Forbidden
-from ai_platform.inputs.strict_json import loads
-from ai_platform.serving.bootstrap import Services
+from ai_platform.api.routes.declaration import Parameter, Reply, Routes, services_of
+from ai_platform.errors import Forbidden, InvalidParameter, KeyNotActive, KeyNotFound
 from ai_platform.storage.postgres import BoundedConnection
 
-router = APIRouter(tags=["keys"])
+routes = Routes("keys")
 
 LONGEST_OVERLAP = 30 * 86_400.0
 OVERLAP = 86_400.0
 Found = TypeVar("Found")
 
 
-@router.get("/keys", summary="All keys, newest first")
-async def list_keys(request: Request) -> Response:
+class Keys(msgspec.Struct, frozen=True):
+    """All keys, newest first, without their secrets."""
+
+    keys: list[ApiKey]
+
+
+class NewKey(ApiKey, frozen=True, kw_only=True):
+    """A key with its text, which is shown this once."""
+
+    key: str
+
+
+@routes.declare("GET", "/keys", scope="keys:admin", summary="All keys, newest first")
+async def list_keys(request: Request) -> Keys:
     """Every key, ended ones included, without its secret, which is kept nowhere.
 
     To a key for some models alone, only the keys that are for none but these.
     """
     models = principal_of(request).models
-    found = await with_connection(request, lambda connection: every_key(connection, models))
-    return _json({"keys": msgspec.to_builtins(found)})
+    return Keys(await with_connection(request, lambda connection: every_key(connection, models)))
 
 
-@router.post("/keys", summary="Make a key", status_code=201)
-async def create_key(request: Request) -> Response:
+@routes.declare("POST", "/keys", scope="keys:admin", summary="Make a key", status=201)
+async def create_key(request: Request, body: KeySpec) -> Reply[NewKey]:
     """A new key, whose text (`key`) is shown this once.
 
     It gets nothing that the caller's has not itself: no further scopes or models, no later end, no wider limits.
@@ -47,16 +56,28 @@ async def create_key(request: Request) -> Response:
         InvalidInput: it is not described as a key is.
         Forbidden: it would have more rights than the caller, or a later end, or wider limits.
     """
-    services: Services = request.app.state.services
-    spec = key_spec_of(loads(await read_json_body(request.scope, request.receive, services.settings)))
     principal = principal_of(request)
     return await _change(
-        request, "key.create", lambda connection: rows.create(connection, spec, principal.owner, principal)
+        request, "key.create", lambda connection: rows.create(connection, body, principal.owner, principal)
     )
 
 
-@router.post("/keys/{key_id}/rotate", summary="Make a key's successor", status_code=201)
-async def rotate_key(request: Request, key_id: str) -> Response:
+@routes.declare(
+    "POST",
+    "/keys/{key_id}/rotate",
+    scope="keys:admin",
+    summary="Make a key's successor",
+    status=201,
+    problems=(KeyNotFound, KeyNotActive, InvalidParameter),
+    parameters=(
+        Parameter(
+            "overlap_seconds",
+            {"type": "number", "minimum": 0, "maximum": LONGEST_OVERLAP},
+            "seconds for which both keys are valid",
+        ),
+    ),
+)
+async def rotate_key(request: Request, key_id: str) -> Reply[NewKey]:
     """A new key with the same rights, shown this once; the old one ends after `?overlap_seconds=` (86400).
 
     Raises:
@@ -73,8 +94,8 @@ async def rotate_key(request: Request, key_id: str) -> Response:
     )
 
 
-@router.delete("/keys/{key_id}", summary="Revoke a key")
-async def revoke_key(request: Request, key_id: str) -> Response:
+@routes.declare("DELETE", "/keys/{key_id}", scope="keys:admin", summary="Revoke a key", problems=(KeyNotFound,))
+async def revoke_key(request: Request, key_id: str) -> ApiKey:
     """The key, revoked now and for good; every API process knows it within 5 s, this one at once.
 
     Raises:
@@ -88,7 +109,7 @@ async def revoke_key(request: Request, key_id: str) -> Response:
         lambda connection: rows.revoke(connection, key_id, principal.owner, principal, by_key=principal.key_id),
     )
     await _learn(request)
-    return _json(msgspec.to_builtins(key))
+    return key
 
 
 async def with_connection(request: Request, ask: Callable[[BoundedConnection], Found]) -> Found:
@@ -106,21 +127,21 @@ async def with_connection(request: Request, ask: Callable[[BoundedConnection], F
     return await asyncio.to_thread(run)
 
 
-async def _change(request: Request, action: str, make: Callable[[BoundedConnection], tuple[str, ApiKey]]) -> Response:
+async def _change(
+    request: Request, action: str, make: Callable[[BoundedConnection], tuple[str, ApiKey]]
+) -> Reply[NewKey]:
     text, key = await _bounded(request, action, make)
     await _learn(request)
-    answer = _json({"key": text, **msgspec.to_builtins(key)}, 201)
-    answer.headers["location"] = f"/keys/{key.id}"
-    return answer
+    return Reply(NewKey(key=text, **msgspec.structs.asdict(key)), {"location": f"/keys/{key.id}"})
 
 
 async def _bounded(request: Request, action: str, change: Callable[[BoundedConnection], Found]) -> Found:
     """What a change of the keys answers; a refusal of it is noted for the audit log."""
-    services: Services = request.app.state.services
     try:
         return await with_connection(request, change)
     except Forbidden:
-        services.authorizer.note_refusal(principal_of(request), action, "keys:admin", why="more than its own rights")
+        authorizer, principal = services_of(request).authorizer, principal_of(request)
+        authorizer.note_refusal(principal, action, "keys:admin", why="more than its own rights")
         raise
 
 
@@ -130,10 +151,6 @@ async def _learn(request: Request) -> None:
 
 
 def _keyring(request: Request) -> Keyring:
-    keyring: Keyring | None = request.app.state.services.keyring
+    keyring = services_of(request).keyring
     assert keyring is not None  # while authentication is off, nobody has the scope
     return keyring
-
-
-def _json(body: dict[str, Any], status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, media_type="application/json")

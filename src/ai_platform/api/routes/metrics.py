@@ -7,10 +7,11 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ai_platform.api.http.parameters import principal_of
+from ai_platform.api.routes.declaration import Answer, Routes, services_of
 from ai_platform.api.shared_metrics import exposition
 from ai_platform.jobs import statements
 from ai_platform.jobs.invariants import INVARIANTS, broken
@@ -19,7 +20,7 @@ from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.telemetry import BROKEN, JOBS, QUEUE_AGE, WORKERS, flush_tallies, logger
 
-router = APIRouter(tags=["status"])
+routes = Routes("status")
 log = logger(__name__)
 
 FRESH_SECONDS = 5.0
@@ -29,13 +30,19 @@ _MODEL = re.compile(rb'[{,]model="([^"]*)"')
 STATES = ("queued", "running", "succeeded", "failed", "cancelled", "expired")
 
 
-@router.get("/metrics", summary="Metrics for Prometheus")
+@routes.declare(
+    "GET",
+    "/metrics",
+    scope="metrics",
+    summary="Metrics for Prometheus",
+    answers={200: Answer("Metrics", media_type="text/plain")},
+)
 async def metrics(request: Request) -> Response:
     """All metrics of this process or, where several share a port, of all of them, and those of the queue.
 
     A key for some models alone gets no figure of another.
     """
-    services: Services = request.app.state.services
+    services = services_of(request)
     if _due(request, "queue_read_at", FRESH_SECONDS):
         await _read_queue(services)
     if _due(request, "invariants_read_at", INVARIANTS_SECONDS):

@@ -6,34 +6,52 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from ai_platform import __version__
 from ai_platform.access.principal import UNAUTHENTICATED
+from ai_platform.api.http.auth import PUBLIC
 from ai_platform.api.http.parameters import principal_of
+from ai_platform.api.routes.declaration import Answer, Routes, services_of
 from ai_platform.api.routes.versions_health import counts, require_versions, versions_body
 from ai_platform.codecs.problem_details import RETRY_SECONDS
-from ai_platform.errors import ModelNotReady, PlatformError
+from ai_platform.errors import KeysUnavailable, ModelNotReady, PlatformError
 from ai_platform.jobs import statements
 from ai_platform.serving.bootstrap import Services
 
-router = APIRouter(tags=["status"])
+routes = Routes("status")
 
 PROBE_SECONDS = 1.0
 
 
-@router.get("/", summary="Service status")
+class Status(msgspec.Struct):
+    """How the service does: `ok`, `degraded` or `unavailable`, and to callers with a key each part by itself."""
+
+    status: str
+
+
+_OK = {200: Answer("Status", Status)}
+
+
+@routes.declare("GET", "/", scope=PUBLIC, summary="Service status", answers=_OK)
 async def root(request: Request) -> Response:
     """Name, version and where to look next; without a key where one is needed, not the version."""
     body = {"service": "AI Platform", "status": "ok", "docs": "/docs", "health": "/health"}
     return _json({**body, "version": __version__} if _is_known(request) else body)
 
 
-@router.get("/health", summary="Health of the service and of what it needs")
+@routes.declare(
+    "GET",
+    "/health",
+    scope=PUBLIC,
+    summary="Health of the service and of what it needs",
+    answers={**_OK, 503: Answer("Cannot predict now", Status)},
+)
 async def health(request: Request) -> Response:
     """200 while predictions can be answered, 503 when they cannot; to callers with a key each part by itself."""
-    services: Services = request.app.state.services
+    services = services_of(request)
     redis, postgres = await asyncio.gather(
         _probe(lambda: _ping_redis(services)), _probe(lambda: _ask_postgres(services))
     )
@@ -65,13 +83,20 @@ async def health(request: Request) -> Response:
     return answer
 
 
-@router.get("/health/live", summary="Whether the process answers at all")
+@routes.declare("GET", "/health/live", scope=PUBLIC, summary="Whether the process answers at all", answers=_OK)
 async def live() -> Response:
     """200 as long as the event loop runs; asks nothing of anything else."""
     return _json({"status": "ok"})
 
 
-@router.get("/health/ready", summary="Whether requests should be sent here")
+@routes.declare(
+    "GET",
+    "/health/ready",
+    scope=PUBLIC,
+    summary="Whether requests should be sent here",
+    answers=_OK,
+    problems=(ModelNotReady, KeysUnavailable),
+)
 async def ready(request: Request) -> Response:
     """200 when the versions that `models.ready` demands are loaded, keys can be checked, and it is not stopping.
 
@@ -79,7 +104,7 @@ async def ready(request: Request) -> Response:
         ModelNotReady: a version that must be there is not.
         KeysUnavailable: it can ask nobody for a key.
     """
-    services: Services = request.app.state.services
+    services = services_of(request)
     if request.app.state.lifecycle.ending:
         raise ModelNotReady("the server is stopping")
     require_versions(services.directory, services.settings.models)

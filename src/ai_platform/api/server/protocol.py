@@ -5,6 +5,7 @@ after an answer, and requests that wait behind others. `Room` bounds what all co
 """
 
 import asyncio
+import contextlib
 
 import httptools
 
@@ -75,7 +76,8 @@ class BoundedProtocol(Connection):
         else:
             self._feed_in_slices(data)
         if self._held is not None:
-            self._let_go_outside()
+            with contextlib.suppress(PlatformError):  # it is refused already
+                self._let_go()
         if self._stage or self._timer or self._taken:
             self._mind()
 
@@ -257,12 +259,6 @@ class BoundedProtocol(Connection):
             context.begun, context.head, context.route = begun, head, path.route
         elif self._body:
             self.on_body(self._body)
-
-    def _let_go_outside(self) -> None:
-        try:
-            self._let_go()
-        except PlatformError as refusal:
-            self._refuse(refusal)
 
     def _make_cycle(self) -> RequestContext:
         """What uvicorn does at a request's first byte and at the end of its head, in one; the request's context.

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import orjson
 import typer
 from rich.console import Console
@@ -94,12 +95,12 @@ def publish(
 def list_models(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """All models, with what their aliases name."""
     from ai_platform.models.registry import aliases, versions
-    from ai_platform.models.registry.views import model_body
+    from ai_platform.models.registry.views import model_view
     from ai_platform.storage import postgres
 
     with postgres.connect(settings_for(data_dir), "models") as connection:
         known = aliases.everything(connection)
-        bodies = [model_body(record, known) for record in versions.models(connection)]
+        bodies = [msgspec.to_builtins(model_view(record, known)) for record in versions.models(connection)]
     if as_json:
         _print_json(bodies)
         return
@@ -253,24 +254,26 @@ def _target(given: str) -> Any:
 
 def _version(settings: Settings, name: str, version: int) -> dict[str, Any]:
     from ai_platform.models.registry import aliases, serving_reports, versions
-    from ai_platform.models.registry.views import version_body
+    from ai_platform.models.registry.views import version_detail
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "models") as connection:
         found = versions.find(connection, name, version)
         served = serving_reports.of_model(connection, name)
-        return version_body(found, aliases.of_model(connection, name), served, whole=True)
+        shown: dict[str, Any] = msgspec.to_builtins(version_detail(found, aliases.of_model(connection, name), served))
+        return shown
 
 
 def _versions(settings: Settings, name: str) -> list[dict[str, Any]]:
     from ai_platform.models.registry import aliases, serving_reports, versions
-    from ai_platform.models.registry.views import version_body
+    from ai_platform.models.registry.views import version_view
     from ai_platform.storage import postgres
 
     with postgres.connect(settings, "models") as connection:
         known = aliases.of_model(connection, name)
         served = serving_reports.of_model(connection, name)
-        return [version_body(version, known, served) for version in versions.of_model(connection, name)]
+        found = versions.of_model(connection, name)
+        return [msgspec.to_builtins(version_view(version, known, served)) for version in found]
 
 
 def _show_version(body: dict[str, Any], *, as_json: bool) -> None:
@@ -317,9 +320,9 @@ def _print_next_step(name: str, version: int, aliases: tuple[str, ...]) -> None:
 
 
 def _show_alias(name: str, alias: Any, *, as_json: bool) -> None:
-    from ai_platform.models.registry.views import alias_body
+    from ai_platform.models.registry.views import alias_view
 
-    body = alias_body(alias)
+    body = msgspec.to_builtins(alias_view(alias))
     if as_json:
         _print_json(body)
     else:

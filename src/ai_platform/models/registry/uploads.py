@@ -10,7 +10,7 @@ from ai_platform.errors import BodyTooLarge, UploadNotFound
 from ai_platform.models.registry.versions import ARTIFACTS_LOCK, artifact_parts
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
-from ai_platform.storage.artifacts import CHUNK_BYTES, ArtifactMissing, PostgresArtifactStore
+from ai_platform.storage.artifacts import CHUNK_BYTES, ArtifactMissing, open_store
 
 KEPT = timedelta(hours=1)
 
@@ -60,7 +60,7 @@ class Upload:
         sha256 = self._digest.digest()
         with postgres.connect(self._settings, "upload") as connection, postgres.translated(), connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (ARTIFACTS_LOCK,))
-            PostgresArtifactStore(connection).put(sha256, iter(lambda: self._file.read(CHUNK_BYTES), b""))
+            open_store(connection).put(sha256, iter(lambda: self._file.read(CHUNK_BYTES), b""))
             connection.execute("UPDATE artifacts SET created_at = now() WHERE sha256 = %s", (sha256,))
         return sha256
 

@@ -11,7 +11,7 @@ from psycopg.types.json import Json
 
 from ai_platform.errors import ArtifactRefused, ModelNotFound, VersionInUse
 from ai_platform.models.registry.manifest import decode
-from ai_platform.storage.artifacts import CHUNK_BYTES, ArtifactMismatch, PostgresArtifactStore
+from ai_platform.storage.artifacts import CHUNK_BYTES, ArtifactMismatch, open_store
 from ai_platform.storage.postgres import BoundedConnection, translated
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -274,12 +274,12 @@ def artifact_parts(connection: BoundedConnection, sha256: bytes) -> Iterator[byt
         StorageUnavailable: PostgreSQL is away.
     """
     with translated():
-        yield from PostgresArtifactStore(connection).read(sha256)
+        yield from open_store(connection).read(sha256)
 
 
 def _store(connection: BoundedConnection, sha256: bytes, path: Path) -> int:
     try:
-        return PostgresArtifactStore(connection).put(sha256, _parts(path))
+        return open_store(connection).put(sha256, _parts(path))
     except ArtifactMismatch:
         raise ArtifactRefused("the artifact's bytes are not the ones that its manifest describes") from None
 
