@@ -13,31 +13,15 @@ from ai_platform.runtimes.python.module import PythonRuntime
 from ai_platform.runtimes.sklearn.pickle_format import SklearnPickleRuntime
 from ai_platform.runtimes.sklearn.skops_format import SklearnSkopsRuntime
 
-FORMATS: dict[str, Runtime] = {
-    "sklearn-pickle": SklearnPickleRuntime(),
-    "sklearn-skops": SklearnSkopsRuntime(),
-    "onnx": OnnxRuntime(),
-    "xgboost": XgboostRuntime(),
-    "lightgbm": LightgbmRuntime(),
-    "python": PythonRuntime(),
-}
-
-# Formats whose libraries compute without the GIL, so that a thread is as good as a process. Of the
-# others it depends on the model, and is measured.
-RELEASES_LOCK = frozenset({"onnx", "xgboost", "lightgbm"})
-
-# The format that a file's ending means, where nobody names one.
-ENDINGS: dict[str, str] = {
-    ".pkl": "sklearn-pickle",
-    ".pickle": "sklearn-pickle",
-    ".joblib": "sklearn-pickle",
-    ".skops": "sklearn-skops",
-    ".onnx": "onnx",
-    ".json": "xgboost",
-    ".ubj": "xgboost",
-    ".txt": "lightgbm",
-    ".py": "python",
-}
+RUNTIMES: tuple[Runtime, ...] = (
+    SklearnPickleRuntime(),
+    SklearnSkopsRuntime(),
+    OnnxRuntime(),
+    XgboostRuntime(),
+    LightgbmRuntime(),
+    PythonRuntime(),
+)
+FORMATS = {runtime.format.name: runtime for runtime in RUNTIMES}
 
 
 def format_of(path: Path) -> str:
@@ -46,7 +30,7 @@ def format_of(path: Path) -> str:
     Raises:
         ValueError: no format is known by that ending; the sentence lists those that are.
     """
-    found = ENDINGS.get(path.suffix.lower())
-    if found is None:
-        raise ValueError(f"{path.name}: name the format with --format, one of {', '.join(FORMATS)}")
-    return found
+    for runtime in RUNTIMES:
+        if path.suffix.lower() in runtime.format.endings:
+            return runtime.format.name
+    raise ValueError(f"{path.name}: name the format with --format, one of {', '.join(FORMATS)}")

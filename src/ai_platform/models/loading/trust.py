@@ -4,9 +4,8 @@ import json
 from collections.abc import Collection
 
 from ai_platform.errors import ArtifactRefused
+from ai_platform.runtimes.catalogue import FORMATS
 
-# The one format whose untrusted types are names of data types, which an operator can judge; the others run code.
-_JUDGED_BY_TYPE = "sklearn-skops"
 _SHOWN = 50
 
 
@@ -26,7 +25,7 @@ def require_trusted(
     """
     if signed or not untrusted:
         return
-    if format_name != _JUDGED_BY_TYPE:
+    if not FORMATS[format_name].format.judged_by_type:
         raise ArtifactRefused(
             f"a model of format {format_name} runs code when it is opened, and no trusted key has signed this one;"
             " publish it where a signing key is, or as ONNX"

@@ -13,6 +13,7 @@ from ai_platform.models.validation.sample_rows import shown
 from ai_platform.runtimes.base.non_finite import non_finite
 from ai_platform.runtimes.base.runtime import LoadedModel, Outputs, Value, WrongOutputs
 from ai_platform.runtimes.base.signature import Signature
+from ai_platform.runtimes.catalogue import FORMATS
 
 MANY = 32
 # Rows that are also predicted alone, and compared with what they gave together.
@@ -21,11 +22,6 @@ _ALONE = 8
 _SECONDS = 2.0
 # Sums of float32 depend on how many rows are computed together; so may those of a Python model.
 _FLOAT32_TOLERANCE = 1e-5
-_FLOAT32_FORMATS = frozenset({"onnx", "xgboost", "python"})
-_ONE_AT_A_TIME = {
-    "python": "; let `predict` answer each row of its list, or say `max_batch_size = 1` in the class for a row a call",
-    "onnx": "; export it with a dynamic batch dimension, each row computed by itself",
-}
 
 Row = Sequence[Value]
 
@@ -104,7 +100,8 @@ class Trial:
 
     @property
     def _advice(self) -> str:
-        return _ONE_AT_A_TIME.get(self.format, "")
+        advice = FORMATS[self.format].format.advice_together
+        return f"; {advice}" if advice else ""
 
     def _alone(self, rows: Sequence[Row], place: int) -> Outputs:
         try:
@@ -138,7 +135,7 @@ class Trial:
         return outputs
 
     def _agree(self, ours: Outputs, theirs: Outputs) -> bool:
-        tolerance = _FLOAT32_TOLERANCE if self.format in _FLOAT32_FORMATS else NATIVE_TOLERANCE
+        tolerance = _FLOAT32_TOLERANCE if FORMATS[self.format].format.computes_in_float32 else NATIVE_TOLERANCE
         return agree(ours, theirs, classifies=self.signature.classes is not None, tolerance=tolerance)
 
     def _check_values(self, outputs: Outputs) -> None:

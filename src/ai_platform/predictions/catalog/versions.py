@@ -18,6 +18,7 @@ from ai_platform.predictions.compute.trial import NotHere, TrialProcess
 from ai_platform.predictions.compute.trial_notes import TrialNotes
 from ai_platform.predictions.model.prepared import PreparedModel, prepare
 from ai_platform.runtimes.base.pool import Pool
+from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.telemetry import LOADED_BYTES, MODEL_LOADS, logger
@@ -26,8 +27,6 @@ log = logger(__name__)
 
 # Versions whose bytes are read from PostgreSQL at a time, while the aliases are followed beside them.
 _CONNECTIONS = 3
-# Formats whose files are code, or name code that runs when they are opened. The others are data that a library reads.
-RUNS_CODE = frozenset({"python", "sklearn-pickle", "sklearn-skops"})
 
 
 class VersionSource:
@@ -151,7 +150,7 @@ class VersionSource:
         with postgres.translated(), self._connections.connection() as connection:
             version = versions.find(connection, *key)
         note = partial(self.conditions.call_failed, key)
-        if trial is None or version.compiled_sha256 is not None or version.format not in RUNS_CODE:
+        if trial is None or version.compiled_sha256 is not None or not FORMATS[version.format].format.runs_code:
             prepared = self._build(self._loader.load(version), note_failure=note)
         else:
             prepared = self._tried(version, trial, note)
@@ -165,7 +164,7 @@ class VersionSource:
             raise ArtifactRefused(f"the manifest of {manifest.model} has no golden rows to check the model by")
         passed = self._trials.passed(version)
         try:
-            if self._computing is not None and manifest.format == "python":
+            if self._computing is not None and FORMATS[manifest.format].format.only_apart:
                 tried = trial.load(version, manifest.golden.rows[0])
                 elsewhere = ServedModel(version.model, version.version, manifest, NotHere(), "native", manifest.size)
                 return self._build(elsewhere, tried=tried, note_failure=note)

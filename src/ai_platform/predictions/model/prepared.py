@@ -12,7 +12,7 @@ from ai_platform.models.loading.loader import ServedModel
 from ai_platform.predictions.model.answer import AnswerEncoder
 from ai_platform.predictions.model.placement import Placement, measure
 from ai_platform.runtimes.base.runtime import LoadedModel, Outputs, Rows
-from ai_platform.runtimes.catalogue import RELEASES_LOCK
+from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import LimitSettings, NonFinite
 from ai_platform.telemetry import PREDICTION_SECONDS, PREDICTIONS, Tally, prediction_tally
 
@@ -111,7 +111,7 @@ def prepare(
     Raises:
         ArtifactRefused: it raises for its own rows, or gives another number of outputs.
     """
-    releases_lock = not apart or served.form == "compiled" or served.manifest.format in RELEASES_LOCK
+    releases_lock = not apart or served.form == "compiled" or FORMATS[served.manifest.format].format.releases_gil
     row = served.manifest.golden.rows[0]
     try:
         measured = _Counted(tried or served.loaded)

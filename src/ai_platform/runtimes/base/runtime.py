@@ -126,12 +126,43 @@ class Hints:
         return likeliest if likeliest.type != "string" or number is None else number
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """What is known of a format without a file of it.
+
+    Attributes:
+        name: as it stands in manifests.
+        endings: of files that are taken for it where nobody names a format, with the dot.
+        releases_gil: whether its library computes without the GIL, so that a thread is as good as a process; of the
+            other formats it depends on the model, and is measured.
+        runs_code: whether a file is code, or names code that runs when it is opened.
+        judged_by_type: whether what a file would make are data types, which an operator can judge by their names.
+        computes_in_float32: whether sums may depend on how many rows are computed together by as much as float32 does.
+        only_apart: whether a model is never loaded in a process that serves, because its code is the file.
+        advice_together: what its publisher does where rows that are computed together answer otherwise than alone.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    releases_gil: bool = False
+    runs_code: bool = False
+    judged_by_type: bool = False
+    computes_in_float32: bool = False
+    only_apart: bool = False
+    advice_together: str = ""
+
+
 class Runtime(Protocol):
     """Loads one format. Every implementation passes `tests/conformance/test_runtimes.py`.
 
     An artifact is a readable, seekable binary file at its start, with a descriptor; the one loader has verified it, and
     closes it afterwards. What is read of it must be read before the call returns.
+
+    Attributes:
+        format: what is known of the format without a file of it.
     """
+
+    format: Format
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
         """What loading it would execute or make that is the artifact's own choice; none for a format of plain data.

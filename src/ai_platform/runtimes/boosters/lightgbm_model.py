@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ai_platform.runtimes.base.completing import classifier, completed_inputs, regressor
-from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs, Rows, Value
+from ai_platform.runtimes.base.runtime import Format, Hints, LoadedModel, Outputs, Rows, Value
 from ai_platform.runtimes.base.signature import Feature, FeatureType, Signature
 from ai_platform.runtimes.boosters.ranges import MISSING_EXTRA, Answer, BoosterOutputs, check_inputs
 
@@ -38,6 +38,8 @@ class LightgbmRuntime:
 
     LightGBM can crash on a file whose trees were damaged. What is published was loaded in the sandbox before.
     """
+
+    format = Format(name="lightgbm", endings=(".txt",), releases_gil=True)
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
         """None: trees are data.

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ai_platform.runtimes.base.completing import classifier, completed_inputs, numbered, regressor
-from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs, Rows
+from ai_platform.runtimes.base.runtime import Format, Hints, LoadedModel, Outputs, Rows
 from ai_platform.runtimes.base.signature import Feature, FeatureType, Signature
 from ai_platform.runtimes.boosters.ranges import MISSING_EXTRA, Answer, BoosterOutputs, check_inputs
 
@@ -35,6 +35,8 @@ class XgboostRuntime:
     XGBoost can crash on a file that was made to crash it. What is published was loaded in the sandbox before, so
     that no process that serves is the first to try.
     """
+
+    format = Format(name="xgboost", endings=(".json", ".ubj"), releases_gil=True, computes_in_float32=True)
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
         """None: trees are data.

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ai_platform.runtimes.base.completing import classifier, completed_inputs, numbered, regressor, several_labels
-from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs, Rows
+from ai_platform.runtimes.base.runtime import Format, Hints, LoadedModel, Outputs, Rows
 from ai_platform.runtimes.base.signature import Feature, FeatureType, Signature
 from ai_platform.runtimes.onnx.batches import FixedRows, Run, frozen_rows
 from ai_platform.runtimes.onnx.classes import class_labels
@@ -45,6 +45,14 @@ class OnnxRuntime:
     labels, with probabilities as a tensor or as maps, or one tensor of numbers. Where a row has several labels, they
     are its prediction, as a list. A graph that takes a fixed number of rows is called with just as many.
     """
+
+    format = Format(
+        name="onnx",
+        endings=(".onnx",),
+        releases_gil=True,
+        computes_in_float32=True,
+        advice_together="export it with a dynamic batch dimension, each row computed by itself",
+    )
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
         """None: a graph is data.

@@ -30,7 +30,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs, Rows, WrongOutputs, joined
+from ai_platform.runtimes.base.runtime import Format, Hints, LoadedModel, Outputs, Rows, WrongOutputs, joined
 from ai_platform.runtimes.base.sample_columns import ignored_columns
 from ai_platform.runtimes.base.signature import Feature, Signature
 
@@ -40,6 +40,17 @@ _PAIR = 2
 
 class PythonRuntime:
     """Executes source that the one loader has verified."""
+
+    format = Format(
+        name="python",
+        endings=(".py",),
+        runs_code=True,
+        computes_in_float32=True,
+        only_apart=True,
+        advice_together=(
+            "let `predict` answer each row of its list, or say `max_batch_size = 1` in the class for a row a call"
+        ),
+    )
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
         """Source is executed as a whole. It is parsed here, and not run.

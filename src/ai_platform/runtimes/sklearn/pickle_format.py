@@ -3,7 +3,7 @@
 import pickle
 from typing import Any, BinaryIO
 
-from ai_platform.runtimes.base.runtime import Hints, LoadedModel
+from ai_platform.runtimes.base.runtime import Format, Hints, LoadedModel
 from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.sklearn.model import as_served, checked, library_versions, of_this_version
 from ai_platform.runtimes.sklearn.pickle_names import find, named_in
@@ -21,6 +21,8 @@ _PART_BYTES = 1_048_576
 
 class SklearnPickleRuntime:
     """Unpickles bytes that the one loader has verified."""
+
+    format = Format(name="sklearn-pickle", endings=(".pkl", ".pickle", ".joblib"), runs_code=True)
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
         """Every name that the pickle would look up, without executing it; never none, because a pickle is a program.

@@ -3,7 +3,7 @@
 import zipfile
 from typing import Any, BinaryIO
 
-from ai_platform.runtimes.base.runtime import Hints, LoadedModel
+from ai_platform.runtimes.base.runtime import Format, Hints, LoadedModel
 from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.sklearn.model import as_served, checked, library_versions, of_this_version
 from ai_platform.runtimes.sklearn.signature import signature_of
@@ -15,6 +15,8 @@ _SMALL_BYTES = 64 * 1024 * 1024
 
 class SklearnSkopsRuntime:
     """Builds estimators from types that the one loader has decided about."""
+
+    format = Format(name="sklearn-skops", endings=(".skops",), runs_code=True, judged_by_type=True)
 
     def untrusted_types(self, artifact: BinaryIO) -> list[str]:
         """The types that skops does not know as safe; every forest has some. None of them is made.
