@@ -13,10 +13,15 @@ _OTHERWISE = {
     "sklearn.svm._classes": "sums are computed in float32",
 }
 
+# These add up what their members give, with weights of either sign.
+_SUMS = ("sklearn.ensemble._stacking", "sklearn.ensemble._voting")
+
 
 def why_never(estimator: Any) -> str | None:
     """The first part that never serves compiled, in words; None where there is no such part."""
     for part in parts_of(estimator):
+        if type(part).__module__.startswith(_SUMS) and any(hasattr(inner, "tree_") for inner in parts_of(part)):
+            return f"compiled, leaves are rounded to float32 before they are added up ({type(part).__name__})"
         for module, reason in _OTHERWISE.items():
             if type(part).__module__.startswith(module) and not type(part).__name__.startswith("LinearSV"):
                 return f"compiled, {reason} ({type(part).__name__})"
