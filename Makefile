@@ -20,7 +20,7 @@ up: $(VENV)/.runtime ## start the whole platform on this machine (options: ARGS=
 	@exec $(BIN)/ai-platform up $(ARGS)
 
 test: $(VENV)/.dev ## run the default test suite (one test: ARGS="-k NAME")
-	@exec $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
 .PHONY: image compose-test
 image: ## build the container image

@@ -1,7 +1,8 @@
 """Real servers for every test that wants them: one PostgreSQL and one Valkey a process, a database a test."""
 
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,7 +14,7 @@ from ai_platform.local.embedded.servers import Servers, running_servers
 from ai_platform.settings import Settings
 from ai_platform.storage.schema import migrate
 from databases import copied_database, in_database, platform_settings
-from harness import Iris, Platform, publish_iris, train_iris, train_other_iris
+from harness import Iris, Platform, eventually, publish_iris, train_iris, train_other_iris
 
 # `make fuzz` asks for the long one with `--hypothesis-profile=fuzz`.
 hypothesis_settings.register_profile("short", max_examples=60, deadline=None)
@@ -36,12 +37,29 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def iris(tmp_path_factory: pytest.TempPathFactory) -> Iris:
-    return train_iris(tmp_path_factory.mktemp("iris"))
+    return made_once(tmp_path_factory, "iris", train_iris)
 
 
 @pytest.fixture(scope="session")
 def other_iris(iris: Iris, tmp_path_factory: pytest.TempPathFactory) -> Iris:
-    return train_other_iris(iris, tmp_path_factory.mktemp("other-iris"))
+    return made_once(tmp_path_factory, "other-iris", lambda folder: train_other_iris(iris, folder))
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Iris]) -> Iris:
+    """What one of the processes that run the tests makes for all of them: training and validating takes seconds."""
+    is_alone = "PYTEST_XDIST_WORKER" not in os.environ
+    folder = (factory.getbasetemp() if is_alone else factory.getbasetemp().parent) / name
+    done = folder / "made.pickle"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        eventually(done.exists, 120, f"another process has made {name}")
+    else:
+        written = folder / "writing.pickle"
+        written.write_bytes(pickle.dumps(make(folder)))
+        written.rename(done)
+    made: Iris = pickle.loads(done.read_bytes())
+    return made
 
 
 @pytest.fixture(scope="session")
