@@ -13,10 +13,11 @@ from ai_platform.access.gcra import limit_of
 from ai_platform.access.key_text import KEY_IN_BYTES
 from ai_platform.access.principal import Principal
 from ai_platform.errors import KeysUnavailable, Unauthenticated
+from ai_platform.processes.background import ThreadLoop
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
-from ai_platform.telemetry import AUTHENTICATION_FAILURES, LOOP_FAILURES, logger
+from ai_platform.telemetry import AUTHENTICATION_FAILURES, logger
 
 log = logger(__name__)
 
@@ -56,18 +57,18 @@ class Keyring:
         self._held: dict[bytes, _Held] = {}
         self._usable_until = 0.0
         self._reading = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._refresh_for_ever, name="keyring", daemon=True)
+        self._loop = ThreadLoop(
+            "keyring", self._round, failure="keys not read", pause=self._access.refresh_seconds, last=self._round
+        )
         self.deferred = DeferredWrites()
 
     def start(self) -> None:
         """Begin to read."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Stop reading, and write down what was noted."""
-        self._stop.set()
-        self._thread.join(timeout=5)
+        self._loop.stop(5)
         self._pool.close(timeout=1)
 
     @contextmanager
@@ -147,19 +148,12 @@ class Keyring:
         ends = 0.0 if row["revoked"] else _NEVER if left is None else now + left
         return _Held(bytes(row["sha256"]), ends, principal, row["revoked"])
 
-    def _refresh_for_ever(self) -> None:
-        while True:
-            begun = time.monotonic()
-            try:
-                self.refresh()
-                with self.connection() as connection:
-                    self.deferred.write(connection)
-            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
-                LOOP_FAILURES.labels("keyring").inc()
-                log.warning("keys not read", why=str(error))
-            if self._stop.is_set():
-                return
-            self._stop.wait(max(0.0, self._access.refresh_seconds - (time.monotonic() - begun)))
+    def _round(self) -> float:
+        begun = time.monotonic()
+        self.refresh()
+        with self.connection() as connection:
+            self.deferred.write(connection)
+        return self._access.refresh_seconds - (time.monotonic() - begun)
 
 
 def _reason(text: bytes, held: _Held) -> str:

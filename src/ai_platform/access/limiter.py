@@ -21,9 +21,10 @@ import redis.exceptions
 from ai_platform.access.gcra import Bucket, Limit, limit_of
 from ai_platform.access.principal import Principal
 from ai_platform.errors import RateLimited
+from ai_platform.processes.background import TaskLoop
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, end
-from ai_platform.telemetry import LIMITER_DEGRADED, LOOP_FAILURES, RATE_LIMITED, logger
+from ai_platform.storage.redis import KEY_PREFIX
+from ai_platform.telemetry import LIMITER_DEGRADED, RATE_LIMITED, logger
 
 log = logger(__name__)
 
@@ -124,16 +125,15 @@ class Limiter:
         self._processes = 1
         self._degraded = False
         self._present_at = -PRESENCE_SECONDS
-        self._task: asyncio.Task[None] | None = None
+        self._loop = TaskLoop("limiter", self._round, failure="limits not settled", pause=self._pause)
 
     def start(self) -> None:
         """Begin to settle."""
-        self._task = asyncio.get_running_loop().create_task(self._settle_for_ever())
+        self._loop.start()
 
     async def close(self) -> None:
         """Stop; what was not settled is forgotten."""
-        if self._task is not None:
-            await end(self._task)
+        await self._loop.close()
         await self._redis.aclose()
 
     def admit(self, principal: Principal, client: tuple[str, int] | None) -> Ticket:
@@ -165,19 +165,14 @@ class Limiter:
         now = time.monotonic()
         self._buckets = {name: bucket for name, bucket in self._buckets.items() if not bucket.idle(now)}
 
-    async def _settle_for_ever(self) -> None:
-        while True:
-            try:
-                await self._in_use.wait()
-                await self.settle()
-                await asyncio.sleep(SETTLE_SECONDS)
-            except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
-                self._degrade(error)
-                await asyncio.sleep(self._pause)
-            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
-                LOOP_FAILURES.labels("limiter").inc()
-                log.warning("limits not settled", why=str(error))
-                await asyncio.sleep(self._pause)
+    async def _round(self) -> float:
+        await self._in_use.wait()
+        try:
+            await self.settle()
+        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            self._degrade(error)
+            return self._pause
+        return SETTLE_SECONDS
 
     async def settle(self) -> None:
         """Tell Redis once what was admitted here, and take over what all have used.

@@ -1,7 +1,6 @@
 """Accepting jobs: whoever arrives while a commit is under way shares the next one. A 202 follows the COMMIT."""
 
 import asyncio
-import contextlib
 import hashlib
 import uuid
 from collections import deque
@@ -20,9 +19,10 @@ from ai_platform.jobs.backlog import Backlog
 from ai_platform.jobs.notifier import Notifier
 from ai_platform.predictions.ids import new_id
 from ai_platform.predictions.model.prepared import PreparedModel
+from ai_platform.processes.background import TaskLoop
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import AsyncBoundedConnection
-from ai_platform.telemetry import ACCEPT_GROUP, JOBS_ACCEPTED, LOOP_FAILURES, logger
+from ai_platform.telemetry import ACCEPT_GROUP, JOBS_ACCEPTED, logger
 
 log = logger(__name__)
 
@@ -88,18 +88,15 @@ class JobAcceptance:
         self._backlog = backlog
         self._waiting: deque[_Submission] = deque()
         self._arrived = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._loop = TaskLoop("acceptance", self._commit_waiting, failure="jobs not accepted", pause=0.0)
 
     def start(self) -> None:
         """Begin to commit."""
-        self._task = asyncio.get_running_loop().create_task(self._commit_for_ever())
+        self._loop.start()
 
     async def close(self) -> None:
         """Stop; callers that still wait get `StorageUnavailable` from their time limit."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._loop.close()
 
     async def accept(
         self,
@@ -219,20 +216,19 @@ class JobAcceptance:
         self._answer_replay(submission, kept.get((submission.owner, submission.key)))
         return await submission.outcome
 
-    async def _commit_for_ever(self) -> None:
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while group := self._next_group():
-                try:
-                    await self._commit(group)
-                except asyncio.CancelledError:
-                    _fail(group, StorageUnavailable("the server is stopping; try again"))
-                    raise
-                except Exception as error:  # noqa: BLE001  # the loop must live; each caller gets the fact
-                    LOOP_FAILURES.labels("acceptance").inc()
-                    log.error("jobs not accepted", jobs=len(group), why=str(error))
-                    _fail(group, StorageUnavailable("the job could not be stored; try again"))
+    async def _commit_waiting(self) -> float:
+        await self._arrived.wait()
+        self._arrived.clear()
+        while group := self._next_group():
+            try:
+                await self._commit(group)
+            except BaseException as error:
+                stops = isinstance(error, asyncio.CancelledError)
+                why = "the server is stopping" if stops else "the job could not be stored"
+                _fail(group, StorageUnavailable(f"{why}; try again"))
+                self._arrived.set()  # for those who wait behind them
+                raise
+        return 0.0
 
     def _next_group(self) -> list[_Submission]:
         group: list[_Submission] = []

@@ -1,7 +1,5 @@
 """How much waits, and how fast it goes: the bounds of the queue, and an honest Retry-After when one is reached."""
 
-import asyncio
-import contextlib
 import math
 import time
 import uuid
@@ -12,9 +10,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from ai_platform.errors import QueueFull, TooManyJobs
 from ai_platform.jobs import statements
+from ai_platform.processes.background import TaskLoop
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import AsyncBoundedConnection
-from ai_platform.telemetry import LOOP_FAILURES, logger
+from ai_platform.telemetry import logger
 
 log = logger(__name__)
 
@@ -44,18 +43,15 @@ class Backlog:
         self._uncommitted: dict[uuid.UUID, str] = {}
         self._all = 0
         self._finished_per_second = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._loop = TaskLoop("backlog", self._round, failure="backlog not counted", pause=LOOK_SECONDS)
 
     def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.get_running_loop().create_task(self._look_for_ever())
+        self._loop.start()
 
     async def close(self) -> None:
         """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._loop.close()
 
     def admit(self, owner: str, job_id: uuid.UUID, most: int | None = None) -> None:
         """Count one more job of an owner, if there is room for it; `settle` follows once its fate is known.
@@ -109,12 +105,7 @@ class Backlog:
             return LONGEST_RETRY_SECONDS
         return max(1, min(LONGEST_RETRY_SECONDS, math.ceil(excess / self._finished_per_second)))
 
-    async def _look_for_ever(self) -> None:
-        while True:
-            begun = time.monotonic()
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
-                LOOP_FAILURES.labels("backlog").inc()
-                log.warning("backlog not counted", why=type(error).__name__)
-            await asyncio.sleep(max(LOOK_SECONDS, REST * (time.monotonic() - begun)))
+    async def _round(self) -> float:
+        begun = time.monotonic()
+        await self.look()
+        return max(LOOK_SECONDS, REST * (time.monotonic() - begun))

@@ -16,11 +16,12 @@ from ai_platform.jobs.notifier import IDS_PER_NOTIFICATION, QUEUE, batches, cele
 from ai_platform.jobs.processes import host_identity, is_same, state_of
 from ai_platform.models.registry import uploads, versions
 from ai_platform.predictions.log.retention import LogRetention
+from ai_platform.processes.background import ThreadLoop
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
 from ai_platform.storage.redis import KEY_PREFIX, Breaker, client
-from ai_platform.telemetry import LOOP_FAILURES, logger
+from ai_platform.telemetry import logger
 
 log = logger(__name__)
 
@@ -51,24 +52,28 @@ class Sweeper:
         self._lease = timedelta(seconds=self._jobs.lease_seconds)
         self._steady_since: float | None = None
         self._last_beat = 0.0
-        self._cleaned = 0.0
+        self._cleaned = self._swept = 0.0
+        self._pause = min(self._jobs.heartbeat_seconds, self._jobs.sweep_seconds)
         self._log_retention = LogRetention(settings)
 
     def run(self, stop: threading.Event) -> None:
         """Send heartbeats and sweep until told to stop; a round that raises is logged, counted, and not the last."""
-        pause = min(self._jobs.heartbeat_seconds, self._jobs.sweep_seconds)
-        swept = 0.0
-        while not stop.is_set():
-            try:
-                self.heartbeat()
-                if time.monotonic() - swept >= self._jobs.sweep_seconds:
-                    swept = time.monotonic()
-                    self.sweep()
-            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
-                self._steady_since = None
-                LOOP_FAILURES.labels("sweeper").inc()
-                log.warning("round failed", why=str(error))
-            stop.wait(pause)
+        loop = ThreadLoop("sweeper", self._round, failure="round failed", pause=self._pause, last=self._close)
+        loop.stopping = stop
+        loop.run()
+
+    def _round(self) -> float:
+        try:
+            self.heartbeat()
+            if time.monotonic() - self._swept >= self._jobs.sweep_seconds:
+                self._swept = time.monotonic()
+                self.sweep()
+        except Exception:
+            self._steady_since = None
+            raise
+        return self._pause
+
+    def _close(self) -> None:
         self._pool.close(timeout=1)
 
     def heartbeat(self) -> None:

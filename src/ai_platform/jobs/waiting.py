@@ -11,9 +11,10 @@ import redis.exceptions
 from ai_platform.errors import Overloaded
 from ai_platform.jobs.job import FINAL, stage
 from ai_platform.jobs.reading import JobReader
+from ai_platform.processes.background import TaskLoop
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, async_client, end
-from ai_platform.telemetry import LOOP_FAILURES, logger
+from ai_platform.storage.redis import KEY_PREFIX, async_client
+from ai_platform.telemetry import logger
 
 log = logger(__name__)
 
@@ -76,17 +77,21 @@ class JobWatcher:
         self._count = 0
         self._hint = asyncio.Event()
         self.released = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._pause = FIRST_LOOK
+        self._loops = (
+            TaskLoop("job-watch", self._watch, failure="jobs not watched", pause=LONGEST_PAUSE),
+            TaskLoop("job-hints", self._listen_again, failure="hints not read", pause=RECONNECT_PAUSE),
+        )
 
     def start(self) -> None:
         """Begin to look."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._watch_for_ever()), loop.create_task(self._listen_for_ever())]
+        for loop in self._loops:
+            loop.start()
 
     async def close(self) -> None:
         """Stop looking."""
-        for task in self._tasks:
-            await end(task)
+        for loop in self._loops:
+            await loop.close()
         await self._redis.aclose()
 
     def release(self) -> None:
@@ -128,20 +133,14 @@ class JobWatcher:
             if not others:
                 del self._watches[job_id]
 
-    async def _watch_for_ever(self) -> None:
-        pause = FIRST_LOOK
-        while True:
-            try:
-                if not self._watches:
-                    self._hint.clear()
-                    await self._hint.wait()
-                hinted = await self._sleep_or_hint(pause)
-                pause = FIRST_LOOK if hinted else min(pause * 1.5, LONGEST_PAUSE)
-                await self._look()
-            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
-                LOOP_FAILURES.labels("job-watch").inc()
-                log.warning("jobs not watched", why=str(error))
-                await asyncio.sleep(LONGEST_PAUSE)
+    async def _watch(self) -> float:
+        if not self._watches:
+            self._hint.clear()
+            await self._hint.wait()
+        hinted = await self._sleep_or_hint(self._pause)
+        self._pause = FIRST_LOOK if hinted else min(self._pause * 1.5, LONGEST_PAUSE)
+        await self._look()
+        return 0.0
 
     async def _sleep_or_hint(self, pause: float) -> bool:
         try:
@@ -159,16 +158,10 @@ class JobWatcher:
             for watch in self._watches.get(row["id"], ()):
                 watch.tell(row["state"], row["attempt"])
 
-    async def _listen_for_ever(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except (redis.exceptions.RedisError, OSError, TimeoutError):
-                await asyncio.sleep(RECONNECT_PAUSE)  # polling goes on meanwhile
-            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
-                LOOP_FAILURES.labels("job-hints").inc()
-                log.warning("hints not read", why=str(error))
-                await asyncio.sleep(RECONNECT_PAUSE)
+    async def _listen_again(self) -> float:
+        with contextlib.suppress(redis.exceptions.RedisError, OSError, TimeoutError):
+            await self._listen()
+        return RECONNECT_PAUSE  # polling goes on meanwhile
 
     async def _listen(self) -> None:
         async with self._redis.pubsub() as channel:

@@ -9,6 +9,7 @@ import redis.exceptions
 
 from ai_platform.inputs.instances import Instances
 from ai_platform.predictions.model.prepared import PreparedModel
+from ai_platform.processes.background import TaskLoop
 from ai_platform.settings import Settings
 from ai_platform.storage.redis import KEY_PREFIX, Breaker, async_client
 from ai_platform.telemetry import CACHE, logger
@@ -34,7 +35,7 @@ class AnswerCache:
         self._redis = async_client(settings)
         self._breaker = Breaker(settings.redis.breaker_seconds)
         self._round_trip = ASSUMED_ROUND_TRIP
-        self._measuring: asyncio.Task[None] | None = None
+        self._measuring = TaskLoop("cache", self._measure_again, failure="Redis not measured", pause=MEASURE_SECONDS)
         self._writes: set[asyncio.Task[None]] = set()
 
     def bypasses(self, prepared: PreparedModel) -> bool:
@@ -45,12 +46,11 @@ class AnswerCache:
 
     def start(self) -> None:
         """Begin to measure the round trip now and then; the start of a process is its busiest moment."""
-        self._measuring = asyncio.get_running_loop().create_task(self._measure_for_ever())
+        self._measuring.start()
 
-    async def _measure_for_ever(self) -> None:
-        while True:
-            await self.measure()
-            await asyncio.sleep(MEASURE_SECONDS)
+    async def _measure_again(self) -> float:
+        await self.measure()
+        return MEASURE_SECONDS
 
     async def measure(self) -> None:
         """Measure a round trip (median of 5 PINGs), for `auto`; a Redis that is away changes nothing."""
@@ -85,8 +85,7 @@ class AnswerCache:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._measuring is not None:
-            self._measuring.cancel()
+        await self._measuring.close()
         await self._redis.aclose()
 
     async def _keep(self, key: str, encoded: bytes) -> None:

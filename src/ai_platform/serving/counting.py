@@ -1,11 +1,7 @@
 """Bringing what requests were counted in to the metrics, where other processes and `/metrics` see it."""
 
-import asyncio
-import contextlib
-
-from ai_platform.telemetry import LOOP_FAILURES, flush_tallies, logger
-
-log = logger(__name__)
+from ai_platform.processes.background import TaskLoop
+from ai_platform.telemetry import flush_tallies
 
 FLUSH_SECONDS = 1.0
 
@@ -14,25 +10,17 @@ class Counting:
     """Flushes this process's tallies every second, on the event loop that counts in them."""
 
     def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
+        self._loop = TaskLoop("counting", self._flush, failure="requests not counted", pause=FLUSH_SECONDS)
 
     def start(self) -> None:
         """Begin to flush."""
-        self._task = asyncio.get_running_loop().create_task(self._flush_for_ever())
+        self._loop.start()
 
     async def close(self) -> None:
         """Flush once more, and stop."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._loop.close()
         flush_tallies()
 
-    async def _flush_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            try:
-                flush_tallies()
-            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
-                LOOP_FAILURES.labels("counting").inc()
-                log.warning("requests not counted", why=str(error))
+    async def _flush(self) -> float:
+        flush_tallies()
+        return FLUSH_SECONDS

@@ -1,6 +1,5 @@
 """Connections to Redis that give up fast, and a breaker: nothing that a request needs is in Redis alone."""
 
-import asyncio
 import time
 
 import redis
@@ -11,8 +10,6 @@ from redis.retry import Retry
 from ai_platform.settings import Settings
 
 KEY_PREFIX = "aip:"
-CANCELLATIONS = 20
-CANCELLATION_SECONDS = 0.25
 
 
 def client(settings: Settings) -> redis.Redis:
@@ -34,15 +31,6 @@ def async_client(settings: Settings) -> redis.asyncio.Redis:
         retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
         max_connections=64,
     )
-
-
-async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task that speaks to Redis until it ends: redis-py loses a cancellation that comes while it connects."""
-    for _ in range(CANCELLATIONS):
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCELLATION_SECONDS)
-        if task.done():
-            return
 
 
 class Breaker:

@@ -17,8 +17,9 @@ from ai_platform.predictions.compute.computing import Computing
 from ai_platform.predictions.compute.pending import VersionKey
 from ai_platform.predictions.compute.trial import TrialProcess
 from ai_platform.predictions.model.prepared import PreparedModel
+from ai_platform.processes.background import ThreadLoop
 from ai_platform.settings import Settings
-from ai_platform.telemetry import LOOP_FAILURES, logger
+from ai_platform.telemetry import logger
 
 log = logger(__name__)
 
@@ -78,19 +79,18 @@ class ModelDirectory:
         self._routing = threading.RLock()
         self._known: frozenset[AliasKey] = frozenset()
         self._looked = False
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._refresh_for_ever, name="model-directory", daemon=True)
+        self._loop = ThreadLoop(
+            "model-directory", self._round, failure="models not refreshed", pause=0.0, last=self._announcements.close
+        )
         self.on_change: list[Callable[[PreparedModel], None]] = []
 
     def start(self) -> None:
         """Begin to follow the registry."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Stop following it."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=5)
+        self._loop.stop(5)
         self._loads.close()
         self._report.withdraw()
         self._source.close()
@@ -112,7 +112,7 @@ class ModelDirectory:
         self.refresh()
         until = time.monotonic() + seconds
         while not self.is_complete and time.monotonic() < until:
-            self._stop.wait(0.02)
+            self._loop.stopping.wait(0.02)
         return self.is_complete
 
     def named(self) -> list[VersionKey]:
@@ -299,18 +299,10 @@ class ModelDirectory:
                         return f"version {target.version} of {name!r} cannot be loaded: {found.why}"
         return f"model {name!r} is not loaded yet"
 
-    def _refresh_for_ever(self) -> None:
-        said: str | None = None
-        while not self._stop.is_set():
-            begun = time.monotonic()
-            try:
-                self.refresh()
-                said = None
-            except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
-                LOOP_FAILURES.labels("model-directory").inc()
-                why = f"{type(error).__name__}: {error}"
-                if why != said:  # the same again each second says nothing new
-                    log.warning("models not refreshed", why=why)
-                said = why
-            self._announcements.wait(self._refresh_seconds - (time.monotonic() - begun), self._stop)
-        self._announcements.close()
+    def _round(self) -> float:
+        begun = time.monotonic()
+        try:
+            self.refresh()
+        finally:
+            self._announcements.wait(self._refresh_seconds - (time.monotonic() - begun), self._loop.stopping)
+        return 0.0

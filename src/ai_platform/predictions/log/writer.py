@@ -4,7 +4,6 @@ A COPY is all or nothing. One whose outcome nobody told is repeated with the ver
 the ids stand there already, and PostgreSQL refuses the repetition, which then says that everything is written.
 """
 
-import threading
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +14,11 @@ from psycopg_pool import ConnectionPool
 
 from ai_platform.errors import PlatformError
 from ai_platform.predictions.log.buffer import Buffer, LogRecord
+from ai_platform.processes.background import ThreadLoop
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection
-from ai_platform.telemetry import LOOP_FAILURES, PREDICTION_LOG_DROPPED, PREDICTION_LOG_WRITTEN, logger
+from ai_platform.telemetry import PREDICTION_LOG_DROPPED, PREDICTION_LOG_WRITTEN, logger
 
 log = logger(__name__)
 
@@ -61,18 +61,21 @@ class LogWriter:
         self._batch: list[Row] = []
         self._tried = False
         self._pool: ConnectionPool[BoundedConnection] | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write_for_ever, name="prediction-log", daemon=True)
+        self._loop = ThreadLoop(
+            "prediction-log",
+            self._round,
+            failure="prediction log not written",
+            pause=WRITE_SECONDS,
+            last=self._write_the_rest,
+        )
 
     def start(self) -> None:
         """Begin to write; PostgreSQL need not be there, and is not asked before something is noted."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Write what is left, within `STOP_SECONDS`."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=STOP_SECONDS)
+        self._loop.stop(STOP_SECONDS)
         left = len(self._buffer) + len(self._batch)
         if left:
             PREDICTION_LOG_DROPPED.labels("stopped").inc(left)
@@ -112,23 +115,16 @@ class LogWriter:
         PREDICTION_LOG_WRITTEN.inc(written)
         return written
 
-    def _write_for_ever(self) -> None:
+    def _round(self) -> float:
         begun = time.monotonic()
-        while not self._stop.wait(max(0.0, WRITE_SECONDS - (time.monotonic() - begun))):
-            begun = time.monotonic()
-            left = self._rows_a_round
-            while left > 0 and not self._stop.is_set() and (written := self._write_or_log(left)):
-                left -= written
-        while self._write_or_log(BATCH_ROWS):
-            pass
+        left = self._rows_a_round
+        while left > 0 and not self._loop.stopping.is_set() and (written := self.write(left)):
+            left -= written
+        return WRITE_SECONDS - (time.monotonic() - begun)
 
-    def _write_or_log(self, most: int) -> int:
-        try:
-            return self.write(most)
-        except Exception as error:  # noqa: BLE001  # the loop must live; the failure is logged and counted
-            LOOP_FAILURES.labels("prediction-log").inc()
-            log.warning("prediction log not written", why=str(error), waiting=len(self._buffer) + len(self._batch))
-            return 0
+    def _write_the_rest(self) -> None:
+        while self.write():
+            pass
 
     def _drop_batch(self) -> None:
         PREDICTION_LOG_DROPPED.labels("refused").inc(len(self._batch))
