@@ -28,6 +28,10 @@ def why_never(estimator: Any) -> str | None:
     return None
 
 
+# What parts keep that multiply and sum up: weights of linear models and networks, means of discriminants and of bayes.
+_WEIGHTS = ("coef_", "coefs_", "theta_", "means_")
+
+
 def has_weights(estimator: Any) -> bool:
-    """Whether some part multiplies by weights and sums up, which trees and encoders do not."""
-    return any(hasattr(part, name) for part in parts_of(estimator) for name in ("coef_", "coefs_"))
+    """Whether some part multiplies by numbers that it learnt and sums up, which trees and encoders do not."""
+    return any(hasattr(part, name) for part in parts_of(estimator) for name in _WEIGHTS)
