@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import psutil
 
+from ai_platform.processes.backoff import Backoff
 from ai_platform.processes.programs import Program, spawn
 from ai_platform.processes.status import Entry, State
 
@@ -41,7 +42,7 @@ class Child:
         self._created = 0.0
         self._started = 0.0
         self._look_at = 0.0
-        self._failures = 0
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, GOOD_LIFE)
         self._start_at = 0.0
         self._begun = b""
 
@@ -107,10 +108,7 @@ class Child:
 
     def note_death(self) -> float:
         """Set when it starts again; how many seconds that is away."""
-        if time.monotonic() - self._started >= GOOD_LIFE:
-            self._failures = 0
-        pause = min(FIRST_PAUSE * 2.0**self._failures, LONGEST_PAUSE)
-        self._failures = min(self._failures + 1, 10)
+        pause = self._backoff.after(time.monotonic() - self._started)
         self._start_at = time.monotonic() + pause
         self.state = "restarting"
         return pause

@@ -1,20 +1,18 @@
 """What is run: one description of a process, and the one way in which it is started."""
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
 from ai_platform.processes.accounts import Account
+from ai_platform.processes.parent_death import PRCTL, dying_with
 
 Role = Literal["up", "api", "worker", "sweeper", "postgres", "redis", "migrate"]
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 # What a child writes belongs to the user of `up` alone.
@@ -77,38 +75,10 @@ def spawn(program: Program, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         extra_groups=None if account is None else (),
         umask=_UMASK,
         # After the change of user, which would undo it; nothing here runs a second thread, so the fork is safe.
-        preexec_fn=ending_with(os.getpid(), program.stop_signal),  # noqa: PLW1509
+        preexec_fn=dying_with(os.getpid(), program.stop_signal),  # noqa: PLW1509
     )
 
 
 def adopt_orphans(*, wanted: bool) -> bool:
     """Whether processes whose parent died become children of this one (Linux: prctl, PR_SET_CHILD_SUBREAPER)."""
-    return _PRCTL is not None and _PRCTL(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0) == 0 and wanted
-
-
-def _prctl() -> Callable[..., int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        function = ctypes.CDLL(None, use_errno=True).prctl
-    except (OSError, AttributeError):
-        return None
-    function.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    return function
-
-
-_PRCTL = _prctl()
-
-
-def ending_with(parent: int, number: int) -> Callable[[], None] | None:
-    """See prctl(2): the child asks for a signal at its parent's death, then looks whether that has happened already."""
-    prctl = _PRCTL
-    if prctl is None:
-        return None
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask
+    return PRCTL is not None and PRCTL(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0) == 0 and wanted

@@ -1,5 +1,6 @@
 """Signals for a loop that waits in one place: each ends the wait, and those that ask for an end are remembered."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,14 +13,19 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class SignalWakeup:
     """While it is entered, signals wake a selector through `fileno()` and end nothing by themselves.
 
-    Only the main thread may enter it.
+    Only the main thread may enter it. The death of a child wakes it too.
+
+    Args:
+        numbers: the signals.
+        respects_nohup: whether a SIGHUP that is ignored stays so.
 
     Attributes:
-        asked: how many signals have asked for an end.
+        asked: how many of them have come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: tuple[signal.Signals, ...] = ENDING, *, respects_nohup: bool = True) -> None:
         self.asked = 0
+        self._numbers, self._respects_nohup = numbers, respects_nohup
         self._reader, self._writer = socket.socketpair()
         self._before: dict[signal.Signals, Any] = {}
         self._wakeup_before = -1
@@ -28,9 +34,10 @@ class SignalWakeup:
         for end in (self._reader, self._writer):
             end.settimeout(0)
         self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for number in ENDING:
+        for number in self._numbers:
             # `nohup` starts a program with SIGHUP ignored, and means it.
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            is_kept = number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN and self._respects_nohup
+            if not is_kept:
                 self._before[number] = signal.signal(number, self._note)
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
@@ -48,13 +55,13 @@ class SignalWakeup:
         """The descriptor that becomes readable at a signal."""
         return self._reader.fileno()
 
-    def clear(self) -> None:
-        """Forget what woke the loop."""
-        try:
-            while os.read(self._reader.fileno(), 4096):
-                pass
-        except BlockingIOError:
-            return
+    def read(self) -> bytes:
+        """The numbers of the signals that woke the loop, one a byte, in their order; they are forgotten with that."""
+        numbers = b""
+        with contextlib.suppress(BlockingIOError):
+            while some := os.read(self._reader.fileno(), 4096):
+                numbers += some
+        return numbers
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.asked += 1

@@ -202,7 +202,7 @@ class Supervisor:
             if isinstance(key.data, Child):
                 self._show(key.data)
             else:
-                self._wakeup.clear()
+                self._wakeup.read()
         if self._stopping_since is not None and self._wakeup.asked > self._stopping_since:
             self._stopping_since = self._wakeup.asked
             self.output.line("up", "already stopping")

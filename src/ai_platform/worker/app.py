@@ -1,9 +1,7 @@
 """Celery's worker process: its children each hold a runner; a task is one line over it."""
 
-import ctypes
 import logging
-import signal
-import sys
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +15,11 @@ from kombu.transport import virtual
 
 from ai_platform import failpoints
 from ai_platform.jobs.notifier import QUEUE, RUN_JOBS, celery_app, notify
+from ai_platform.processes.parent_death import die_with
 from ai_platform.settings import Settings
 from ai_platform.telemetry import configure_logging, logger
 
 log = logger(__name__)
-
-_PR_SET_PDEATHSIG = 1  # Linux, prctl(2)
 
 
 def build(settings: Settings) -> Celery:
@@ -88,8 +85,7 @@ class _Child:
 
     def start(self, **_signal: object) -> None:
         """Prepare this child: it dies with its parent, and has its own connections and models."""
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with(os.getppid())
         from ai_platform.jobs.runner import JobRunner  # after the fork: numerical libraries do not survive one
 
         failpoints.configure(self._settings.failpoints_dir)

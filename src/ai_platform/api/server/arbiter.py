@@ -10,18 +10,18 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Iterator
 
 from ai_platform.api.draining import CLOSE_SECONDS
 from ai_platform.api.server.sharing import Counts
 from ai_platform.api.server.workers import Assignment, WorkerProcess, WorkerSlot, fork, prepare_to_fork
 from ai_platform.api.shared_metrics import leave_slot
 from ai_platform.errors import StackError
+from ai_platform.processes.signal_wakeup import SignalWakeup
 from ai_platform.telemetry import API_PROCESS_STARTS, logger
 
 log = logger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LONGEST_WAIT = 5.0
 SLOTS_PER_WORKER = 4
 
@@ -56,6 +56,7 @@ class Arbiter:
         self._failed = False
         self._selector = selectors.DefaultSelector()
         self._on_terminal = os.isatty(2)
+        self._wakeup: SignalWakeup
 
     def run(self) -> Assignment | None:
         """Keep them running; returns in the arbiter when all have ended, and in each worker at its birth.
@@ -66,8 +67,8 @@ class Arbiter:
             StackError: they cannot be started.
         """
         prepare_to_fork()
-        with self._signals() as (reader, _writer):
-            self._selector.register(reader, selectors.EVENT_READ)
+        with SignalWakeup(SIGNALS, respects_nohup=False) as self._wakeup:
+            self._selector.register(self._wakeup, selectors.EVENT_READ)
             while self.ended_by is None or self._workers:
                 assignment = self._start_missing()
                 if assignment is not None:
@@ -122,7 +123,7 @@ class Arbiter:
             born = fork(worker_slot, slot, successor=successor, replaces=replaces)
         except OSError as error:
             log.error("no API process could be started", why=error.strerror)
-            worker_slot.note_failure(0.0)
+            worker_slot.note_death(0.0)
             return None
         if isinstance(born, Assignment):
             return born
@@ -139,7 +140,7 @@ class Arbiter:
             if isinstance(key.data, WorkerProcess):
                 self._listen(key.data)
             else:
-                self._act_on_signals(os.read(key.fd, 4096))
+                self._act_on_signals(self._wakeup.read())
         self._bury()
         now = time.monotonic()
         for worker in self._workers:
@@ -205,21 +206,4 @@ class Arbiter:
             self._failed = True
             self._end(signal.SIGTERM)
         else:
-            worker.worker_slot.note_failure(worker.begun)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[tuple[socket.socket, socket.socket]]:
-        """Signals arrive as bytes at a socket, and do nothing else."""
-        reader, writer = socket.socketpair()
-        reader.settimeout(0)
-        writer.settimeout(0)
-        before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
-        wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        try:
-            yield reader, writer
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            reader.close()
-            writer.close()
+            worker.worker_slot.note_death(time.monotonic() - worker.begun)

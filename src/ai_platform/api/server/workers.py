@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from ai_platform.errors import StackError
-from ai_platform.processes.programs import ending_with
+from ai_platform.processes.backoff import Backoff
+from ai_platform.processes.parent_death import dying_with
 
 ORDERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FIRST_PAUSE = 0.5
@@ -52,16 +53,11 @@ class WorkerSlot:
 
     start_at: float = 0.0
     why: str = "first"
-    _failures: int = 0
+    _backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE, LONGEST_PAUSE, GOOD_LIFE, free=1))
 
-    def note_failure(self, begun: float) -> None:
-        """One that began then has died: the next starts at once, further ones after a growing pause."""
-        now = time.monotonic()
-        if now - begun >= GOOD_LIFE and begun:
-            self._failures = 0
-        pause = min(FIRST_PAUSE * 2.0 ** (self._failures - 1), LONGEST_PAUSE) if self._failures else 0.0
-        self._failures = min(self._failures + 1, 10)
-        self.start_at = now + pause
+    def note_death(self, lived: float) -> None:
+        """One that lived so many seconds has died: the next starts at once, further ones after a growing pause."""
+        self.start_at = time.monotonic() + self._backoff.after(lived)
         self.why = "died"
 
 
@@ -156,9 +152,7 @@ def fork(
     if pid == 0:
         os.close(reader)
         os.setpgid(0, 0)
-        end_with_parent = ending_with(parent, signal.SIGTERM)
-        if end_with_parent is not None:
-            end_with_parent()
+        dying_with(parent, signal.SIGTERM)()
         return Assignment(slot, successor, writer)
     os.close(writer)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)

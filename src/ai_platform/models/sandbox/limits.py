@@ -2,9 +2,7 @@
 
 import contextlib
 import ctypes
-import os
 import resource
-import signal
 import struct
 from pathlib import Path
 
@@ -12,8 +10,9 @@ import msgspec
 
 from ai_platform.models.sandbox.landlock import refuse_changes_outside
 from ai_platform.models.sandbox.seccomp import refuse_other_processes
+from ai_platform.processes.parent_death import die_with
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -59,20 +58,6 @@ def enter_sandbox(limits: Limits, folder: Path, parent: int) -> list[str]:
         refuse_other_processes()
         holds.append("seccomp")
     return holds
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel end this process when the thread that started it ends (`prctl(2)`, PR_SET_PDEATHSIG).
-
-    Args:
-        parent: process id of the parent.
-
-    Raises:
-        OSError: the parent is gone already.
-    """
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        raise ProcessLookupError("the process that asked is gone")
 
 
 def _limit(limits: Limits) -> None:

@@ -17,7 +17,7 @@ def main() -> None:
     # A terminal's or a group's signals are the API process' to act on: it ends this process when it has no more work.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    from ai_platform.models.sandbox.limits import die_with
+    from ai_platform.processes.parent_death import die_with
 
     if sys.platform == "linux":  # elsewhere the end of the socket has to do, which a busy process sees later
         die_with(int(sys.argv[2]))

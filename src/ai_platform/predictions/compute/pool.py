@@ -12,6 +12,7 @@ from ai_platform.predictions.compute.pending import VersionKey
 from ai_platform.predictions.compute.process import ComputeProcess, ComputeProcessDied, NotLoaded, hello
 from ai_platform.predictions.compute.slots import SlotLost
 from ai_platform.predictions.model.prepared import PreparedModel
+from ai_platform.processes.backoff import Backoff
 from ai_platform.runtimes.base.runtime import Outputs, Value
 from ai_platform.settings import Settings
 from ai_platform.telemetry import (
@@ -194,7 +195,7 @@ class ComputePool:
             self._keeping = [loop.create_task(self._keep_one_running()) for _ in range(self.size)]
 
     async def _keep_one_running(self) -> None:
-        pause = _SHORTEST_PAUSE
+        backoff = Backoff(_SHORTEST_PAUSE, _LONGEST_PAUSE, _WELL_SECONDS)
         while True:
             begun = time.monotonic()
             try:
@@ -202,10 +203,8 @@ class ComputePool:
             except Exception:  # the loop must live; the failure is logged and counted
                 LOOP_FAILURES.labels("compute-process").inc()
                 log.exception("a compute process was not kept")
-            lived_well = time.monotonic() - begun > _WELL_SECONDS
-            pause = _SHORTEST_PAUSE if lived_well else min(2 * pause, _LONGEST_PAUSE)
             self._on_change()
-            await asyncio.sleep(pause)
+            await asyncio.sleep(backoff.after(time.monotonic() - begun))
 
     async def _run_one(self) -> None:
         """Start a process, and be there until it ends."""
