@@ -54,6 +54,11 @@ def manifest() -> Manifest:
     )  # fmt: skip
 
 
+def with_models(settings: Settings, **changed: Any) -> Settings:
+    """Ready when the model of this module is there too, whose process takes its time to start on a busy machine."""
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"ready": "all", **changed})})
+
+
 def publish(settings: Settings, iris: Iris) -> None:
     artifact = settings.data_dir / "ratio.py"
     artifact.write_bytes(SOURCE)
@@ -81,15 +86,14 @@ def api(request: pytest.FixtureRequest, settings: Settings, iris: Iris) -> Itera
     """An API that answers at once, and one that asks the cache first."""
     publish(settings, iris)
     cache = settings.cache.model_copy(update={"mode": request.param})
-    with live(settings.model_copy(update={"cache": cache})) as url, httpx.Client(base_url=url) as client:
+    with live(with_models(settings.model_copy(update={"cache": cache}))) as url, httpx.Client(base_url=url) as client:
         yield client
 
 
 @pytest.fixture
 def strict(settings: Settings, iris: Iris) -> Iterator[httpx.Client]:
     publish(settings, iris)
-    models = settings.models.model_copy(update={"non_finite": "error"})
-    with live(settings.model_copy(update={"models": models})) as url, httpx.Client(base_url=url) as client:
+    with live(with_models(settings, non_finite="error")) as url, httpx.Client(base_url=url) as client:
         yield client
 
 
@@ -116,11 +120,10 @@ def test_an_answer_of_the_other_setting_is_not_taken_from_the_cache(settings: Se
     cache = settings.cache.model_copy(update={"mode": "on"})
     settings = settings.model_copy(update={"cache": cache})
     body = {"instances": ROWS}
-    with live(settings) as url, httpx.Client(base_url=url) as client:
+    with live(with_models(settings)) as url, httpx.Client(base_url=url) as client:
         path = "/models/ratio/predict"
         assert eventually(lambda: client.post(path, json=body).headers.get("x-cache") == "hit")
-    models = settings.models.model_copy(update={"non_finite": "error"})
-    with live(settings.model_copy(update={"models": models})) as url:
+    with live(with_models(settings, non_finite="error")) as url:
         assert httpx.post(f"{url}/models/ratio/predict", json=body).json()["code"] == "non_finite_output"
 
 
