@@ -1,4 +1,4 @@
-"""Several API processes on one port: a parent that forks them, and keeps them running until it is told to stop.
+"""Several API processes on one port: an arbiter that forks them, and keeps them running until it is told to stop.
 
 It imports the application once and serves nothing, so workers share its memory as long as neither writes to it. It
 has no thread, no connection and no event loop, because none of these survives a fork.

@@ -29,7 +29,7 @@ FIRST_SECONDS = 5.0
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; `DrainingServer` says how a process ends, and `Parent` how several are kept.
+    """Serve until SIGTERM or SIGINT; `DrainingServer` says how a process ends, and `Arbiter` how several are kept.
 
     Raises:
         InvalidSettings: without authentication, it would answer to other machines.
@@ -59,19 +59,19 @@ def _run_several(settings: Settings) -> None:
     try:
         sockets = listen(api.host, api.port)
         log.info("listening", addresses=[made.getsockname()[:2] for made in sockets], processes=api.processes)
-        parent = Arbiter(api.processes, api.shutdown_delay_seconds + api.drain_seconds, sockets)
-        assignment = parent.run()
+        arbiter = Arbiter(api.processes, api.shutdown_delay_seconds + api.drain_seconds, sockets)
+        assignment = arbiter.run()
     finally:
         if assignment is None:
             unshare()
     if assignment is None:
-        assert parent.ended_by is not None
-        signal.raise_signal(parent.ended_by)
+        assert arbiter.ended_by is not None
+        signal.raise_signal(arbiter.ended_by)
         return
     take_slot(assignment.slot)
     own = configuration(settings, lifecycle)
     lifecycle.patience = settings.models.load_seconds if assignment.successor else FIRST_SECONDS
-    child = SharingServer(own, lifecycle, api, lambda word: _tell(assignment, word), parent.counts, assignment.slot)
+    child = SharingServer(own, lifecycle, api, lambda word: _tell(assignment, word), arbiter.counts, assignment.slot)
     for order in ORDERS:
         signal.signal(order, child.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)

@@ -1,4 +1,4 @@
-"""The workers of the API's parent: how one is forked, what it says, and when its successor may start."""
+"""The workers of the API's arbiter: how one is forked, what it says, and when its successor may start."""
 
 import gc
 import os
