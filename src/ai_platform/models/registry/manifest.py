@@ -107,5 +107,5 @@ def decode(manifest: bytes) -> Manifest:
     """
     try:
         return msgspec.json.decode(manifest, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ArtifactRefused("the manifest is not readable as one of this platform's") from error

@@ -42,7 +42,7 @@ def understood(line: bytes) -> Answer | None:
     """A line of the child's; None when it is none of its answers."""
     try:
         said: Answer = msgspec.json.decode(line, type=Answer)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return said
 

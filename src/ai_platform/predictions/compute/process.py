@@ -9,6 +9,8 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import ai_platform
 from ai_platform.errors import ModelFailed
 from ai_platform.models.registry.versions import Version
@@ -166,12 +168,15 @@ class ComputeProcess(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ready."""
-        self._transport = transport  # type: ignore[assignment]  # uvloop's is one by its methods isolated
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is one by its methods alone
 
     def data_received(self, data: bytes) -> None:
         """Answers of the process."""
-        for whole in self._frames.feed(data):
-            self._heard(answers.decode(whole))
+        try:
+            for whole in self._frames.feed(data):
+                self._heard(answers.decode(whole))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self._transport.abort()  # what says something else is none of ours, and counts as ended
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # that it ended is all that matters
         """The process has ended, or was told to."""

@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+import msgspec
+
 from ai_platform.errors import ArtifactRefused, ModelNotReady
 from ai_platform.models.registry.versions import Version
 from ai_platform.predictions.compute.ipc import Compute, Computed, Drop, Failed, Frames, Load, Loaded, answers, frame
@@ -152,7 +154,10 @@ class TrialProcess:
             data = self._channel.recv(_CHUNK)
             if not data:
                 raise EOFError
-            self._arrived += [answers.decode(whole) for whole in self._frames.feed(data)]
+            try:
+                self._arrived += [answers.decode(whole) for whole in self._frames.feed(data)]
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                raise EOFError from None  # what says something else counts as ended
 
 
 class TriedModel:
@@ -179,7 +184,7 @@ class TriedModel:
 
 
 class NotHere:
-    """Stands for a model that is computed in other processes isolated, because its code is nobody's here."""
+    """Stands for a model that is computed in other processes alone, because its code is nobody's here."""
 
     def predict(self, rows: Rows) -> Outputs:
         """Nothing.
