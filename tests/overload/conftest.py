@@ -23,7 +23,7 @@ from overload.publishing import publish_costly
 def _computes(child: psutil.Process) -> bool:
     """Whether it is a compute process, and not one of those that try versions, which give way by less."""
     command = child.cmdline()
-    return "compute_child" in " ".join(command) and command[-1] == str(NICER)
+    return "predictions.compute.child" in " ".join(command) and command[-1] == str(NICER)
 
 
 class Site:
