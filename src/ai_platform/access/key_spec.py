@@ -12,9 +12,11 @@ from ai_platform.errors import InputFault, InvalidInput
 from ai_platform.models.registry.versions import MODEL_NAME
 
 LONGEST_LIFE_SECONDS = 10 * 365 * 86_400
-_OWNER = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}\Z"
-_MODEL = rf"^{MODEL_NAME.pattern}\Z"
-_SCOPES = {"items": {"enum": list(SCOPES)}, "minItems": 1, "uniqueItems": True}
+# `$` alone matches before a line end in Python, and `\Z` means nothing in the regular expressions of JSON Schema.
+_OWNER = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$(?!\n)"
+_MODEL = rf"^{MODEL_NAME.pattern}$(?!\n)"
+_SCOPES = {"minItems": 1, "uniqueItems": True}
+_Scope = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(SCOPES)})]
 
 # What each field must be; said instead of the value that was sent.
 FIELDS = {
@@ -44,9 +46,12 @@ class KeySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     owner: Annotated[str, msgspec.Meta(pattern=_OWNER)]
-    scopes: Annotated[list[str], msgspec.Meta(extra_json_schema=_SCOPES)]
+    scopes: Annotated[list[_Scope], msgspec.Meta(extra_json_schema=_SCOPES)]
     models: (
-        Annotated[list[Annotated[str, msgspec.Meta(pattern=_MODEL)]], msgspec.Meta(min_length=1, max_length=1000)]
+        Annotated[
+            list[Annotated[str, msgspec.Meta(pattern=_MODEL)]],
+            msgspec.Meta(min_length=1, max_length=1000),
+        ]
         | None
     ) = None
     expires_in: Annotated[float, msgspec.Meta(ge=1, le=LONGEST_LIFE_SECONDS)] | None = None

@@ -33,6 +33,7 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
 
     Raises:
         ProcessLookupError: the parent was gone before the kernel was asked.
+        OSError: the kernel refuses.
     """
     if PRCTL is None:
         return
@@ -50,5 +51,7 @@ def dying_with(parent: int, number: int) -> Callable[[], None]:
             die_with(parent, number)
         except ProcessLookupError:
             os._exit(1)
+        except OSError:
+            return  # a kernel that refuses: it starts all the same, and its parent ends it
 
     return ask

@@ -1,4 +1,4 @@
-"""A process and everything that it started: finding all of it, and policy all of it."""
+"""A process and everything that it started: finding all of it, and ending all of it."""
 
 import os
 import signal
