@@ -17,7 +17,9 @@ INVENTED = {"json_table.py", "0002_job_notes.py"}
 
 def test_the_format_that_contributing_shows_works_as_it_stands_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    (block,) = re.findall(r"^```python\n(# src/ai_platform/runtimes/json_table.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(
+        r"^```python\n(# src/ai_platform/runtimes/python/json_table.*?)^```", text, re.MULTILINE | re.DOTALL
+    )
     names: dict[str, Any] = {}
     exec(block, names)
     runtime: Runtime = names["JsonTableRuntime"]()
