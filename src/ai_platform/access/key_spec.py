@@ -9,7 +9,7 @@ import msgspec
 from ai_platform.access.gcra import FASTEST_ROWS_PER_SECOND, MOST_BURST_ROWS, SLOWEST_ROWS_PER_SECOND
 from ai_platform.access.principal import SCOPES
 from ai_platform.errors import InputFault, InvalidInput
-from ai_platform.models.registry.versions import MODEL_NAME
+from ai_platform.models.registry.names import MODEL_NAME
 
 LONGEST_LIFE_SECONDS = 10 * 365 * 86_400
 # `$` alone matches before a line end in Python, and `\Z` means nothing in the regular expressions of JSON Schema.

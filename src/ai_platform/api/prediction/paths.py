@@ -4,16 +4,14 @@ import functools
 import re
 from dataclasses import dataclass
 
-from ai_platform.errors import InvalidParameter
-from ai_platform.models.registry.aliases import ALIAS_NAME, PRODUCTION
-from ai_platform.models.registry.versions import MODEL_NAME
+from ai_platform.models.registry.aliases import PRODUCTION
+from ai_platform.models.registry.names import check_alias_name, check_model_name, version_number
 from ai_platform.serving.resolver import Target
 from ai_platform.telemetry import Tally, request_tally
 
 _PATH = re.compile(
     r"/(?:models/(?P<model>[^/]*)/(?:versions/(?P<version>[^/]*)/|aliases/(?P<alias>[^/]*)/)?)?predict(?P<later>/async)?/?"
 )
-_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _ENDINGS = ("/predict", "/predict/", "/async", "/async/")
 # Paths that are remembered; those of versions that exist, so they are few.
 MOST_KNOWN = 1_024
@@ -70,19 +68,18 @@ class PredictionPaths:
 
     def _read(self, found: re.Match[str]) -> PredictionPath:
         model, version, alias, later = found["model"], found["version"], found["alias"], found["later"] is not None
-        if model is not None and not MODEL_NAME.fullmatch(model):
-            raise InvalidParameter("model", "a model's name is 1 to 63 characters of a-z, 0-9, _ and -")
-        if version is not None and not _VERSION.fullmatch(version):
-            raise InvalidParameter("version", "a version is a number from 1")
-        if alias is not None and not ALIAS_NAME.fullmatch(alias):
-            raise InvalidParameter("alias", "an alias is 1 to 63 characters of a-z, 0-9, _ and -, the first a letter")
+        if model is not None:
+            check_model_name(model, "model")
+        number = None if version is None else version_number(version)
+        if alias is not None:
+            check_alias_name(alias)
         route = ("/predict" if later else "/predict/") if model is None else "/models/{name}/predict"
         if version is not None:
             route = "/models/{name}/versions/{version}/predict"
         elif alias is not None:
             route = "/models/{name}/aliases/{alias}/predict"
         route += "/async" if later else ""
-        target = Target(model or self._default, int(version) if version else None, alias or PRODUCTION)
+        target = Target(model or self._default, number, alias or PRODUCTION)
         return PredictionPath(target, later, route, None if later else _tally(route))
 
 

@@ -28,7 +28,7 @@ from ai_platform.errors import (
 )
 from ai_platform.jobs.following import stages, wait_for_end
 from ai_platform.jobs.job import FINAL, Job, JobView, job_view
-from ai_platform.models.registry.versions import MODEL_NAME
+from ai_platform.models.registry.names import check_model_name
 
 routes = Routes("jobs")
 
@@ -205,8 +205,8 @@ def _page_parameters(request: Request, most: int) -> dict[str, Any]:
     state, model, limit = query.get("status"), query.get("model"), query.get("limit", str(min(PAGE, most)))
     if state is not None and state not in STATES:
         raise InvalidParameter("status", f"must be one of {', '.join(sorted(STATES))}")
-    if model is not None and not MODEL_NAME.fullmatch(model):
-        raise InvalidParameter("model", "a model's name is 1 to 63 characters of a-z, 0-9, _ and -")
+    if model is not None:
+        check_model_name(model, "model")
     if not _LIMIT.fullmatch(limit) or int(limit) > most:
         raise InvalidParameter("limit", f"must be a number from 1 to {most}")
     return {"state": state, "model": model, "limit": int(limit), "cursor": query.get("cursor")}

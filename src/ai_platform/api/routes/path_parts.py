@@ -1,6 +1,5 @@
 """What stands in paths and bodies alike: names of models and aliases, numbers of versions."""
 
-import re
 from typing import Annotated, Any
 
 import msgspec
@@ -8,13 +7,14 @@ from fastapi import Depends, Request
 
 from ai_platform.access.key_text import KEY_ID
 from ai_platform.api.http.parameters import principal_of
-from ai_platform.errors import InvalidParameter
-from ai_platform.models.registry.aliases import ALIAS_NAME
-from ai_platform.models.registry.versions import MODEL_NAME
+from ai_platform.models.registry.names import (
+    ALIAS_NAME,
+    MODEL_NAME,
+    MOST_VERSIONS,
+    check_model_name,
+    version_number,
+)
 from ai_platform.serving.authorizer import require_model
-
-MOST_VERSIONS = 999_999_999
-_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 AliasName = Annotated[str, msgspec.Meta(pattern=f"^{ALIAS_NAME.pattern}$")]
 VersionNumber = Annotated[int, msgspec.Meta(ge=1, le=MOST_VERSIONS)]
@@ -36,22 +36,10 @@ def name_of(request: Request, name: str) -> str:
         InvalidParameter: it is not of its form.
         Forbidden: the caller's key names other models.
     """
-    if not MODEL_NAME.fullmatch(name):
-        raise InvalidParameter("name", "a model's name is 1 to 63 characters of a-z, 0-9, _ and -")
+    check_model_name(name, "name")
     require_model(principal_of(request), name)
     return name
 
 
-def version_of(version: str) -> int:
-    """A version's number from the path.
-
-    Raises:
-        InvalidParameter: it is not of its form.
-    """
-    if not _VERSION.fullmatch(version):
-        raise InvalidParameter("version", "a version is a number from 1")
-    return int(version)
-
-
 Name = Annotated[str, Depends(name_of)]
-Number = Annotated[int, Depends(version_of)]
+Number = Annotated[int, Depends(version_number)]

@@ -1,7 +1,6 @@
 """Aliases: movable names for a version, or for several with weights; each change keeps what was there before."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 from psycopg.types.json import Json
 
 from ai_platform.errors import InvalidParameter, ModelNotFound
+from ai_platform.models.registry.names import check_alias_name
 from ai_platform.storage.postgres import BoundedConnection, translated
 
 PRODUCTION = "production"
-ALIAS_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 MOST_TARGETS = 8
 MOST_WEIGHT = 1000
 
@@ -169,8 +168,7 @@ def remove(connection: BoundedConnection, model: str, alias: str) -> None:
 
 
 def _check(alias: str, targets: tuple[Target, ...]) -> None:
-    if not ALIAS_NAME.fullmatch(alias):
-        raise InvalidParameter("alias", "an alias is 1 to 63 characters of a-z, 0-9, _ and -, the first a letter")
+    check_alias_name(alias)
     if not 1 <= len(targets) <= MOST_TARGETS or len({target.version for target in targets}) != len(targets):
         raise InvalidParameter("targets", f"an alias names 1 to {MOST_TARGETS} versions, each once")
     if any(not 1 <= target.weight <= MOST_WEIGHT for target in targets):

@@ -1,6 +1,5 @@
 """The record of models and their immutable numbered versions; a deleted version keeps its number and its row."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,10 +10,9 @@ from psycopg.types.json import Json
 
 from ai_platform.errors import ArtifactRefused, ModelNotFound, VersionInUse
 from ai_platform.models.registry.manifest import decode
+from ai_platform.models.registry.names import MODEL_NAME
 from ai_platform.storage.artifacts import CHUNK_BYTES, ArtifactMismatch, open_store
 from ai_platform.storage.postgres import BoundedConnection, translated
-
-MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 # Held shared by whoever stores artifacts until a version names them, alone by whoever deletes those that none names.
 ARTIFACTS_LOCK = 7_104_002

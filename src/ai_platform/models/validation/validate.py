@@ -13,7 +13,7 @@ import msgspec
 from ai_platform.errors import ArtifactRefused
 from ai_platform.models.loading.signing import verify
 from ai_platform.models.registry.manifest import Draft, Manifest, decode
-from ai_platform.models.registry.versions import MODEL_NAME
+from ai_platform.models.registry.names import MODEL_NAME
 from ai_platform.models.sandbox.limits import Limits
 from ai_platform.models.sandbox.process import Ending, SandboxProcess
 from ai_platform.models.validation.heard import Heard, step, understood, why
