@@ -4,12 +4,12 @@ import base64
 import binascii
 import hashlib
 import re
-from urllib.parse import urlencode
 
 import msgspec
 from fastapi import Request
 
 from ai_platform.api.http.parameters import principal_of
+from ai_platform.api.routes import paging
 from ai_platform.api.routes.declaration import Parameter, Routes, services_of
 from ai_platform.api.routes.keys import with_connection
 from ai_platform.errors import InvalidCursor, InvalidParameter
@@ -17,8 +17,6 @@ from ai_platform.storage import audit
 
 routes = Routes("audit")
 
-PAGE = 50
-_LIMIT = re.compile(r"[1-9][0-9]{0,3}")
 _SUBJECT = re.compile(r"[!-~]{1,200}")
 _CHECK_BYTES = 4
 
@@ -38,8 +36,7 @@ class AuditPage(msgspec.Struct, frozen=True):
     problems=(InvalidParameter, InvalidCursor),
     parameters=(
         Parameter("subject", {"type": "string", "pattern": "^[!-~]{1,200}$"}, "`key`, `key/ID`, a model"),
-        Parameter("limit", lambda settings: {"type": "integer", "minimum": 1, "maximum": settings.limits.page}),
-        Parameter("cursor", {"type": "string"}, "from the last page's `next`"),
+        *paging.PARAMETERS,
     ),
 )
 async def list_entries(request: Request) -> AuditPage:
@@ -57,10 +54,7 @@ async def list_entries(request: Request) -> AuditPage:
         request,
         lambda connection: audit.entries(connection, limit=limit + 1, before=before, subject=subject, models=models),
     )
-    following = None
-    if len(found) > limit:
-        kept = {name: value for name, value in request.query_params.items() if name != "cursor"}
-        following = f"/audit?{urlencode({**kept, 'cursor': cursor_of(found[limit - 1].id)})}"
+    following = paging.following(request, "/audit", cursor_of(found[limit - 1].id)) if len(found) > limit else None
     return AuditPage(found[:limit], following)
 
 
@@ -87,16 +81,13 @@ def position_of(cursor: str) -> int:
 
 
 def _parameters(request: Request, most: int) -> tuple[int, int | None, str | None]:
+    paging.check_parameters(request, "limit", "cursor", "subject")
     query = request.query_params
-    for name in query:
-        if name not in {"limit", "cursor", "subject"} or len(query.getlist(name)) > 1:
-            raise InvalidParameter(name, "must be one of limit, cursor and subject, each once")
-    limit, cursor, subject = query.get("limit", str(min(PAGE, most))), query.get("cursor"), query.get("subject")
-    if not _LIMIT.fullmatch(limit) or int(limit) > most:
-        raise InvalidParameter("limit", f"must be a number from 1 to {most}")
+    cursor, subject = query.get("cursor"), query.get("subject")
+    limit = paging.limit_of(request, most)
     if subject is not None and not _SUBJECT.fullmatch(subject):
         raise InvalidParameter("subject", "must be 1 to 200 visible ASCII characters")
-    return int(limit), None if cursor is None else position_of(cursor), subject
+    return limit, None if cursor is None else position_of(cursor), subject
 
 
 def _check(position: bytes) -> bytes:

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 from fastapi import Request, Response
@@ -13,6 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from ai_platform.api.http.parameters import head_of, principal_of, seconds_of
 from ai_platform.api.prediction.submission import AcceptedView, accepted_view, idempotency_key_of
+from ai_platform.api.routes import paging
 from ai_platform.api.routes.declaration import Answer, Parameter, Reply, Routes, services_of
 from ai_platform.api.routes.path_parts import SCHEMAS
 from ai_platform.errors import (
@@ -33,8 +33,6 @@ from ai_platform.models.registry.names import check_model_name
 routes = Routes("jobs")
 
 STATES = FINAL | {"queued", "running"}
-PAGE = 50
-_LIMIT = re.compile(r"[1-9][0-9]{0,3}")
 _EVENT_ID = re.compile(r"[0-9]{1,6}")
 # nginx passes a stream on as it comes when it is told so.
 _STREAM = {"x-accel-buffering": "no"}
@@ -70,8 +68,7 @@ class JobPage(msgspec.Struct, frozen=True):
     parameters=(
         Parameter("status", {"enum": sorted(STATES)}),
         Parameter("model", SCHEMAS["name"]),
-        Parameter("limit", lambda settings: {"type": "integer", "minimum": 1, "maximum": settings.limits.page}),
-        Parameter("cursor", {"type": "string"}, "from the last page's `next`"),
+        *paging.PARAMETERS,
     ),
 )
 async def list_jobs(request: Request) -> JobPage:
@@ -87,10 +84,7 @@ async def list_jobs(request: Request) -> JobPage:
     asked = _page_parameters(request, services.settings.limits.page)
     principal = principal_of(request)
     page = await services.jobs.page(principal.owner, models=principal.models, **asked)
-    following = None
-    if page.next is not None:
-        kept = {name: value for name, value in request.query_params.items() if name != "cursor"}
-        following = f"/jobs?{urlencode({**kept, 'cursor': page.next})}"
+    following = None if page.next is None else paging.following(request, "/jobs", page.next)
     return JobPage([job_view(job) for job in page.jobs], following)
 
 
@@ -198,18 +192,14 @@ async def retry_job(request: Request, job_id: str) -> Reply[AcceptedView]:
 
 
 def _page_parameters(request: Request, most: int) -> dict[str, Any]:
+    paging.check_parameters(request, "status", "model", "limit", "cursor")
     query = request.query_params
-    for name in query:
-        if name not in {"status", "model", "limit", "cursor"} or len(query.getlist(name)) > 1:
-            raise InvalidParameter(name, "must be one of status, model, limit and cursor, each once")
-    state, model, limit = query.get("status"), query.get("model"), query.get("limit", str(min(PAGE, most)))
+    state, model = query.get("status"), query.get("model")
     if state is not None and state not in STATES:
         raise InvalidParameter("status", f"must be one of {', '.join(sorted(STATES))}")
     if model is not None:
         check_model_name(model, "model")
-    if not _LIMIT.fullmatch(limit) or int(limit) > most:
-        raise InvalidParameter("limit", f"must be a number from 1 to {most}")
-    return {"state": state, "model": model, "limit": int(limit), "cursor": query.get("cursor")}
+    return {"state": state, "model": model, "limit": paging.limit_of(request, most), "cursor": query.get("cursor")}
 
 
 def _last_event(request: Request) -> int:
