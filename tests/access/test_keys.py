@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from ai_platform.access import api_key, keys
-from ai_platform.access.key_spec import KeySpec, key_spec_of
+from ai_platform.access.key_spec import KeySpec
 from ai_platform.access.key_text import digest_of, id_of, new_key_text
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.principal import SCOPES, Principal
@@ -324,5 +324,5 @@ def test_uses_and_refusals_are_written_by_the_way_and_at_most_once_a_minute(
 )
 def test_a_key_that_is_described_wrongly_is_refused_by_the_place_of_the_fault(document: Any, pointer: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
-        key_spec_of(document)
+        KeySpec.of_document(document)
     assert refusal.value.faults[0].pointer.startswith(pointer)

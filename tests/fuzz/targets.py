@@ -14,7 +14,7 @@ import msgspec
 from uvicorn.server import ServerState
 
 from ai_platform.access import key_text
-from ai_platform.access.key_spec import key_spec_of
+from ai_platform.access.key_spec import KeySpec
 from ai_platform.errors import ArtifactRefused, InvalidInput, InvalidJson, InvalidSettings
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.inputs.strict_json import loads
@@ -82,7 +82,7 @@ def key_terms(data: bytes) -> None:
     with contextlib.suppress(InvalidSettings):
         key_text.id_of(data.decode("latin-1"))
     with contextlib.suppress(InvalidJson, InvalidInput):
-        terms = key_spec_of(loads(data))
+        terms = KeySpec.of_document(loads(data))
         assert terms.scopes
         assert terms.rows_per_second is None or 0.001 <= terms.rows_per_second <= 1e9
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ai_platform.access.gcra import FASTEST_ROWS_PER_SECOND, SLOWEST_ROWS_PER_SECOND, Bucket, limit_of
-from ai_platform.access.key_spec import KeySpec, key_spec_of
+from ai_platform.access.key_spec import KeySpec
 from ai_platform.errors import InvalidInput
 from ai_platform.settings import Settings
 
@@ -70,7 +70,7 @@ def test_the_walk_sees_every_group_of_settings() -> None:
 @pytest.mark.parametrize("name", ["expires_in", "rows_per_second", "burst_rows", "waiting_jobs"])
 def test_a_number_of_a_key_beyond_its_bounds_is_refused_by_its_name(name: str, value: float) -> None:
     with pytest.raises(InvalidInput) as refusal:
-        key_spec_of({**LEAST, name: value})
+        KeySpec.of_document({**LEAST, name: value})
     assert refusal.value.faults[0].pointer == f"/{name}"
 
 
@@ -82,7 +82,7 @@ def test_no_number_of_a_key_is_missing_from_these_tests() -> None:
 
 @pytest.mark.parametrize("value", [SLOWEST_ROWS_PER_SECOND, FASTEST_ROWS_PER_SECOND, 1, 3.5])
 def test_a_rate_within_its_bounds_is_taken(value: float) -> None:
-    assert key_spec_of({**LEAST, "rows_per_second": value}).rows_per_second == value
+    assert KeySpec.of_document({**LEAST, "rows_per_second": value}).rows_per_second == value
 
 
 @pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-9, 1e300, math.inf, math.nan])

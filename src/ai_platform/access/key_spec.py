@@ -61,37 +61,28 @@ class KeySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @classmethod
     def of_document(cls, document: Any) -> "KeySpec":
-        """What a document of JSON's types asks for.
+        """Check a document.
+
+        Args:
+            document: JSON's types.
 
         Raises:
-            InvalidInput: as `key_spec_of`.
+            InvalidInput: it is not of that form; each fault by its pointer, without the value.
         """
-        return key_spec_of(document)
-
-
-def key_spec_of(document: Any) -> KeySpec:
-    """Check a document.
-
-    Args:
-        document: JSON's types.
-
-    Raises:
-        InvalidInput: it is not of that form; each fault by its pointer, without the value.
-    """
-    if not isinstance(document, dict):
-        raise _refused("", "must be an object")
-    for name, value in document.items():
-        if name not in FIELDS:
-            raise _refused(f"/{_shown(name)}", "is not a field of a key")
-        if isinstance(value, float) and not math.isfinite(value):  # no comparison with a bound refuses NaN
-            raise _refused(f"/{name}", FIELDS[name])
-    try:
-        spec = msgspec.convert(document, KeySpec)
-    except msgspec.ValidationError as error:
-        raise _fault_of(error) from None
-    if not spec.scopes or len(set(spec.scopes)) != len(spec.scopes) or not set(spec.scopes) <= set(SCOPES):
-        raise _refused("/scopes", FIELDS["scopes"])
-    return spec
+        if not isinstance(document, dict):
+            raise _refused("", "must be an object")
+        for name, value in document.items():
+            if name not in FIELDS:
+                raise _refused(f"/{_shown(name)}", "is not a field of a key")
+            if isinstance(value, float) and not math.isfinite(value):  # no comparison with a bound refuses NaN
+                raise _refused(f"/{name}", FIELDS[name])
+        try:
+            spec = msgspec.convert(document, cls)
+        except msgspec.ValidationError as error:
+            raise _fault_of(error) from None
+        if not spec.scopes or len(set(spec.scopes)) != len(spec.scopes) or not set(spec.scopes) <= set(SCOPES):
+            raise _refused("/scopes", FIELDS["scopes"])
+        return spec
 
 
 def _fault_of(error: msgspec.ValidationError) -> InvalidInput:

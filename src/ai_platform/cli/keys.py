@@ -146,10 +146,10 @@ def _connection(settings: Settings) -> Iterator[Any]:
 
 
 def _terms(document: dict[str, Any]) -> Any:
-    from ai_platform.access.key_spec import key_spec_of
+    from ai_platform.access.key_spec import KeySpec
 
     try:
-        return key_spec_of(document)
+        return KeySpec.of_document(document)
     except InvalidInput as error:
         fault = error.faults[0]
         option = fault.pointer.split("/")[1].replace("scopes", "scope").replace("models", "model").replace("_", "-")
