@@ -9,9 +9,16 @@ from ai_platform.access.principal import Principal
 from ai_platform.api.http.context import context_of
 from ai_platform.api.http.request_head import RequestHead
 from ai_platform.errors import InvalidParameter
+from ai_platform.serving.bootstrap import Services
 
 # Narrower than `float`, which also reads `1_0` and the digits of other scripts.
 _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,3})?")
+
+
+def services_of(request: Request) -> Services:
+    """The services of this process."""
+    services: Services = request.app.state.services
+    return services
 
 
 def principal_of(request: Request) -> Principal:

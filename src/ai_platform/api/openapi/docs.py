@@ -10,9 +10,9 @@ from fastapi.responses import FileResponse
 from ai_platform.api.http import security_headers
 from ai_platform.api.http.auth import ANY
 from ai_platform.api.http.context import context_of
-from ai_platform.api.http.parameters import principal_of
+from ai_platform.api.http.parameters import principal_of, services_of
 from ai_platform.api.openapi.document import describe
-from ai_platform.api.routes.declaration import Answer, Routes, services_of
+from ai_platform.api.routes.declaration import Answer, Routes
 from ai_platform.errors import NotFound
 
 routes = Routes("docs")

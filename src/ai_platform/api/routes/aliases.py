@@ -5,8 +5,8 @@ from typing import Annotated
 import msgspec
 from fastapi import Request, Response
 
-from ai_platform.api.http.parameters import principal_of
-from ai_platform.api.routes.declaration import Answer, Routes, services_of
+from ai_platform.api.http.parameters import principal_of, services_of
+from ai_platform.api.routes.declaration import Answer, Routes
 from ai_platform.api.routes.json_body import refuse
 from ai_platform.api.routes.models import connection_of
 from ai_platform.api.routes.path_parts import AliasName, Name, VersionNumber

@@ -8,9 +8,9 @@ import re
 import msgspec
 from fastapi import Request
 
-from ai_platform.api.http.parameters import principal_of
+from ai_platform.api.http.parameters import principal_of, services_of
 from ai_platform.api.routes import paging
-from ai_platform.api.routes.declaration import Parameter, Routes, services_of
+from ai_platform.api.routes.declaration import Parameter, Routes
 from ai_platform.api.routes.keys import with_connection
 from ai_platform.errors import InvalidCursor, InvalidParameter
 from ai_platform.storage import audit

@@ -14,10 +14,9 @@ import msgspec
 from fastapi import Depends, FastAPI, Request, Response
 
 from ai_platform.api.http import auth
-from ai_platform.api.http.parameters import head_of
+from ai_platform.api.http.parameters import head_of, services_of
 from ai_platform.api.routes.json_body import reader_of
 from ai_platform.errors import PlatformError
-from ai_platform.serving.bootstrap import Services
 from ai_platform.settings import Settings
 
 Json = dict[str, Any]
@@ -183,12 +182,6 @@ def add(app: FastAPI, groups: Iterable[Routes]) -> None:
 def encoded(body: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer with a JSON body."""
     return Response(msgspec.json.encode(body), status, headers, "application/json")
-
-
-def services_of(request: Request) -> Services:
-    """The services of this process."""
-    services: Services = request.app.state.services
-    return services
 
 
 def _is_struct(kind: Any) -> bool:

@@ -10,10 +10,10 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from ai_platform.api.http.parameters import head_of, principal_of, seconds_of
+from ai_platform.api.http.parameters import head_of, principal_of, seconds_of, services_of
 from ai_platform.api.prediction.submission import AcceptedView, accepted_view, idempotency_key_of
 from ai_platform.api.routes import paging
-from ai_platform.api.routes.declaration import Answer, Parameter, Reply, Routes, services_of
+from ai_platform.api.routes.declaration import Answer, Parameter, Reply, Routes
 from ai_platform.api.routes.path_parts import SCHEMAS
 from ai_platform.errors import (
     IdempotencyKeyReused,

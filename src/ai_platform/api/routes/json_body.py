@@ -8,9 +8,9 @@ import msgspec
 from fastapi import Request
 
 from ai_platform.api.http.body import read_json_body
+from ai_platform.api.http.parameters import services_of
 from ai_platform.errors import InputFault, InvalidInput
 from ai_platform.inputs.strict_json import loads
-from ai_platform.serving.bootstrap import Services
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -24,8 +24,7 @@ def reader_of(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
     convert = getattr(kind, "of_document", None) or (lambda document: _converted(document, kind))
 
     async def read(request: Request) -> Body:
-        services: Services = request.app.state.services
-        body: Body = convert(loads(await read_json_body(request.scope, request.receive, services.settings)))
+        body: Body = convert(loads(await read_json_body(request.scope, request.receive, services_of(request).settings)))
         return body
 
     return read

@@ -12,8 +12,8 @@ from ai_platform.access import keys as rows
 from ai_platform.access.api_key import ApiKey, every_key
 from ai_platform.access.key_spec import KeySpec
 from ai_platform.access.keyring import Keyring
-from ai_platform.api.http.parameters import principal_of, seconds_of
-from ai_platform.api.routes.declaration import Parameter, Reply, Routes, services_of
+from ai_platform.api.http.parameters import principal_of, seconds_of, services_of
+from ai_platform.api.routes.declaration import Parameter, Reply, Routes
 from ai_platform.errors import Forbidden, InvalidParameter, KeyNotActive, KeyNotFound
 from ai_platform.storage.postgres import BoundedConnection
 

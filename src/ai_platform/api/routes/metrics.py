@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from ai_platform.api.http.parameters import principal_of
-from ai_platform.api.routes.declaration import Answer, Routes, services_of
+from ai_platform.api.http.parameters import principal_of, services_of
+from ai_platform.api.routes.declaration import Answer, Routes
 from ai_platform.api.shared_metrics import exposition
 from ai_platform.jobs import statements
 from ai_platform.jobs.invariants import INVARIANTS, broken

@@ -10,8 +10,8 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from ai_platform.api.http.parameters import principal_of
-from ai_platform.api.routes.declaration import Answer, Reply, Routes, services_of
+from ai_platform.api.http.parameters import principal_of, services_of
+from ai_platform.api.routes.declaration import Answer, Reply, Routes
 from ai_platform.api.routes.json_body import refuse
 from ai_platform.api.routes.path_parts import AliasName, Name, Number
 from ai_platform.api.routes.uploading import take

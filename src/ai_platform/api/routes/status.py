@@ -13,8 +13,8 @@ from fastapi import Request, Response
 from ai_platform import __version__
 from ai_platform.access.principal import UNAUTHENTICATED
 from ai_platform.api.http.auth import PUBLIC
-from ai_platform.api.http.parameters import principal_of
-from ai_platform.api.routes.declaration import Answer, Routes, services_of
+from ai_platform.api.http.parameters import principal_of, services_of
+from ai_platform.api.routes.declaration import Answer, Routes
 from ai_platform.api.routes.versions_health import counts, require_versions, versions_body
 from ai_platform.codecs.problem_details import RETRY_SECONDS
 from ai_platform.errors import KeysUnavailable, ModelNotReady, PlatformError
