@@ -9,8 +9,12 @@ from ai_platform.errors import PlatformError
 async def send_answer(send: Send, status: int, content_type: str, body: bytes, headers: Headers) -> None:
     """Answer with a whole body."""
     own = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
-    await send({"type": "http.response.body", "body": body})
+    await _send(send, status, [*own, *headers], body)
+
+
+async def send_error(send: Send, codec: Codec, error: PlatformError) -> None:
+    """Answer with a fact in the protocol's form."""
+    await _send(send, *encoded_error(codec, error))
 
 
 def encoded_error(codec: Codec, error: PlatformError) -> tuple[int, Headers, bytes]:
@@ -27,3 +31,8 @@ def encoded_error(codec: Codec, error: PlatformError) -> tuple[int, Headers, byt
 def internal() -> PlatformError:
     """What a caller is told of an error of ours: that it is, and nothing of its inside."""
     return PlatformError("an error of the server; its log has the request id")
+
+
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -2,7 +2,7 @@
 
 import time
 
-from ai_platform.api.http.answers import encoded_error, internal
+from ai_platform.api.http.answers import internal, send_error
 from ai_platform.api.http.asgi import App, Message, Receive, Scope, Send
 from ai_platform.api.http.context import RequestContext, context_of
 from ai_platform.api.http.hosts import Hosts
@@ -91,6 +91,4 @@ def _count(context: RequestContext, scope: Scope, status: int, seconds: float) -
 async def _answer_error(context: RequestContext, error: PlatformError, status: int, send: Send) -> None:
     if status:  # the answer has begun: all that is left is to cut it off
         raise error
-    number, headers, body = encoded_error(context.codec, error)
-    await send({"type": "http.response.start", "status": number, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send_error(send, context.codec, error)
