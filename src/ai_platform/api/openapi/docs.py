@@ -36,31 +36,51 @@ START = """SwaggerUIBundle({
 """
 
 
-_PAGE = {200: Answer("The page", media_type="text/html")}
-
-
-@routes.declare("GET", "/docs", scope=ANY, summary="The page", answers=_PAGE, is_shown=False)
+@routes.declare(
+    "GET",
+    "/docs",
+    scope=ANY,
+    summary="The page",
+    answers={200: Answer("The page", media_type="text/html")},
+    is_shown=False,
+)
 async def page(request: Request) -> Response:
     """The page."""
     context_of(request.scope).response_headers = security_headers.PAGE
     return Response(PAGE, media_type="text/html")
 
 
-@routes.declare("GET", "/openapi.json", scope=ANY, summary="The document", answers=_PAGE, is_shown=False)
+@routes.declare(
+    "GET", "/openapi.json", scope=ANY, summary="The document", answers={200: Answer("The document")}, is_shown=False
+)
 async def document(request: Request) -> Response:
     """The OpenAPI document, with those models of this moment that the caller may use."""
     described = describe(request.app.state.declared, services_of(request), principal_of(request).may_use)
     return Response(orjson.dumps(described), media_type="application/json")
 
 
-@routes.declare("GET", "/docs/start.js", scope=ANY, summary="A script", answers=_PAGE, is_shown=False)
+@routes.declare(
+    "GET",
+    "/docs/start.js",
+    scope=ANY,
+    summary="A script",
+    answers={200: Answer("A script", media_type="text/javascript")},
+    is_shown=False,
+)
 async def start(request: Request) -> Response:
     """The script that starts it."""
     context_of(request.scope).response_headers = security_headers.ASSET
     return Response(START, media_type="text/javascript")
 
 
-@routes.declare("GET", "/docs/{name}", scope=ANY, summary="A file", answers=_PAGE, is_shown=False)
+@routes.declare(
+    "GET",
+    "/docs/{name}",
+    scope=ANY,
+    summary="A file",
+    answers={200: Answer("A file", media_type="*/*")},
+    is_shown=False,
+)
 async def asset(request: Request, name: str) -> Response:
     """One of the wheel's files.
 
