@@ -256,7 +256,8 @@ class BoundedProtocol(Connection):
         path, self._held = self._held, None
         context = self._make_cycle()
         if begun is not None and head is not None and path is not None:
-            context.begun, context.head, context.route = begun, head, path.route
+            context.begun, context.head = begun, head
+            context.route, context.codec = path.route, begun.codec
         elif self._body:
             self.on_body(self._body)
 
