@@ -17,7 +17,7 @@ from ai_platform.api.routes.declaration import Routes
 from ai_platform.settings import Settings
 from harness import SAMPLE, eventually
 
-LANE = [
+PREDICTION_PATHS = [
     f"{model}/predict{later}"
     for model in ("", "/models/{name}", "/models/{name}/aliases/{alias}", "/models/{name}/versions/{version}")
     for later in ("/" if not model else "", "/async")
@@ -32,7 +32,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/models/{name}/aliases/{alias}"): {"version": 1},
     ("POST", "/models/{name}/promote"): {"version": 1},
     ("POST", "/models/{name}/versions"): {"sha256": "0" * 64, "format": "onnx"},
-    **{("POST", path): SAMPLE for path in LANE},
+    **{("POST", path): SAMPLE for path in PREDICTION_PATHS},
 }
 # What the right caller is answered with, where it is not 200.
 RIGHT = {
@@ -46,7 +46,7 @@ RIGHT = {
     ("DELETE", "/models/{name}/aliases/{alias}"): 404,
     ("DELETE", "/models/{name}/versions/{version}"): 409,
     ("POST", "/uploads"): 415,
-    **{("POST", path): 202 for path in LANE if path.endswith("async")},
+    **{("POST", path): 202 for path in PREDICTION_PATHS if path.endswith("async")},
 }
 OTHERS = {route: 404 if "{job_id}" in route[1] else RIGHT.get(route, 200) for route in ROUTE_SCOPES}
 CALLERS = ("none", "malformed", "a wrong checksum", "unknown", "a wrong secret", "expired", "revoked", "wrong scope",
@@ -130,7 +130,7 @@ def table(guarded: Guarded, callers: dict[str, str | None]) -> Iterator[Table]:
 
 
 def test_every_prediction_path_is_declared() -> None:
-    assert [one.path for one in predictions.declared()] == LANE
+    assert [one.path for one in predictions.declared()] == PREDICTION_PATHS
 
 
 @pytest.mark.parametrize("route", ROUTE_SCOPES, ids=" ".join)

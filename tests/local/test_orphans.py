@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from ai_platform.errors import StackError
-from ai_platform.processes.orphans import end_leftovers
+from ai_platform.processes.orphans import end_orphans
 from ai_platform.processes.programs import Role
 from ai_platform.processes.status import Entry, read_noted, running_urls, status_file, write_status
 
@@ -39,7 +39,7 @@ def test_what_an_earlier_run_left_is_ended_also_when_it_is_paused(folder: Path, 
     noted(folder, "worker", left[0].pid)
     noted(folder, "redis", left[1].pid)
     left[1].send_signal(signal.SIGSTOP)
-    assert end_leftovers(folder) == ["worker", "redis"]
+    assert end_orphans(folder) == ["worker", "redis"]
     assert [process.wait(5) for process in left] == [-signal.SIGTERM, -signal.SIGTERM]
     assert not status_file(folder).exists()
 
@@ -47,14 +47,14 @@ def test_what_an_earlier_run_left_is_ended_also_when_it_is_paused(folder: Path, 
 def test_postgresql_is_asked_for_a_fast_shutdown(folder: Path, spawned: Spawned) -> None:
     left = here(spawned("-c", "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)\n" + SLEEP))
     noted(folder, "postgres", left.pid)
-    end_leftovers(folder)
+    end_orphans(folder)
     assert left.wait(5) == -signal.SIGINT
 
 
 def test_a_process_that_only_has_the_same_number_is_left_alone(folder: Path, spawned: Spawned) -> None:
     stranger = here(spawned("-c", SLEEP))
     noted(folder, "worker", stranger.pid, earlier=60)
-    assert end_leftovers(folder) == []
+    assert end_orphans(folder) == []
     assert stranger.poll() is None
 
 
@@ -67,14 +67,14 @@ def test_children_of_a_worker_that_is_dead_already_are_ended(
     noted(folder, "worker", worker.pid)
     worker.kill()
     assert lives(child.pid)
-    end_leftovers(folder)
+    end_orphans(folder)
     assert not lives(child.pid)
 
 
 def test_an_up_that_still_runs_is_respected_though_its_lock_is_gone(folder: Path) -> None:
     noted(folder, "up", os.getpid())
     with pytest.raises(StackError, match=rf"process {os.getpid()}\) runs on the data folder"):
-        end_leftovers(folder)
+        end_orphans(folder)
 
 
 def test_addresses_are_given_only_of_what_runs(folder: Path, spawned: Spawned) -> None:
@@ -92,5 +92,5 @@ def test_a_spoilt_status_counts_as_none(spoilt: str, folder: Path) -> None:
     status_file(folder).write_text(spoilt)
     assert read_noted(folder) == []
     began = time.monotonic()
-    assert end_leftovers(folder) == []
+    assert end_orphans(folder) == []
     assert time.monotonic() - began < 1

@@ -51,7 +51,7 @@ class Sweeper:
         self._host = host_identity()
         self._lease = timedelta(seconds=self._jobs.lease_seconds)
         self._steady_since: float | None = None
-        self._last_beat = 0.0
+        self._last_heartbeat = 0.0
         self._cleaned = self._swept = 0.0
         self._pause = min(self._jobs.heartbeat_seconds, self._jobs.sweep_seconds)
         self._log_retention = LogRetention(settings)
@@ -94,7 +94,7 @@ class Sweeper:
                 log.info("worker processes have ended; what they held is rescued", processes=len(gone))
             if self._steady:
                 self._kill_overrunning(connection)
-        self._note_beat()
+        self._note_heartbeat()
 
     def sweep(self) -> None:
         """One round: rescue, expire, notify again, delete what is old. Only one sweeper at a time does it.
@@ -114,12 +114,12 @@ class Sweeper:
         self._clean()
         self._log_retention.clean(self._pool)
 
-    def _note_beat(self) -> None:
+    def _note_heartbeat(self) -> None:
         """Remember since when heartbeats came steadily: after a silence of our own, that of others says nothing yet."""
         now = time.monotonic()
-        if self._steady_since is None or now - self._last_beat > self._jobs.lease_seconds / 2:
+        if self._steady_since is None or now - self._last_heartbeat > self._jobs.lease_seconds / 2:
             self._steady_since = now
-        self._last_beat = now
+        self._last_heartbeat = now
 
     @property
     def _steady(self) -> bool:

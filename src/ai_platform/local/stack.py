@@ -14,7 +14,7 @@ from ai_platform.local.embedded import data_folder, postgres, valkey
 from ai_platform.local.embedded.binaries import POSTGRES_MAJOR
 from ai_platform.local.embedded.data_folder import DataFolder
 from ai_platform.local.embedded.ports import is_free
-from ai_platform.processes.orphans import end_leftovers
+from ai_platform.processes.orphans import end_orphans
 from ai_platform.processes.output import Output
 from ai_platform.processes.programs import Program
 from ai_platform.processes.status import Entry, status_file, write_status
@@ -44,7 +44,7 @@ def run_stack(settings: Settings, output: Output) -> None:
     settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
     require_protected(settings)
     with data_folder.opened(settings.data_dir) as folder:
-        left = end_leftovers(folder.path)
+        left = end_orphans(folder.path)
         _require_port(settings)
         _greet(settings, output)
         for role in left:

@@ -15,7 +15,7 @@ SERVERS: tuple[Role, ...] = ("redis", "postgres")
 SECONDS = 5.0
 
 
-def end_leftovers(data_dir: Path) -> list[Role]:
+def end_orphans(data_dir: Path) -> list[Role]:
     """End what still runs of the last `up` on this data folder, which this process holds now.
 
     Returns:

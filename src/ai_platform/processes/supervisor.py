@@ -161,7 +161,7 @@ class Supervisor:
         if self._wakeup.asked:
             raise StopAsked
         changed = [self._look_after(child) for child in self._children]
-        self._bury_orphans()
+        self._reap_orphans()
         if any(changed):
             self._tell()
 
@@ -235,9 +235,9 @@ class Supervisor:
         if self._adopts:
             ours = self._pids()
             kill([one for one in psutil.Process().children() if one.pid not in ours], self._pump)
-            self._bury_orphans()
+            self._reap_orphans()
 
-    def _bury_orphans(self) -> None:
+    def _reap_orphans(self) -> None:
         ours = self._pids()
         while self._adopts:
             try:

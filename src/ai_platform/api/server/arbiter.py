@@ -141,7 +141,7 @@ class Arbiter:
                 self._listen(key.data)
             else:
                 self._act_on_signals(self._wakeup.read())
-        self._bury()
+        self._reap()
         now = time.monotonic()
         for worker in self._workers:
             if worker.kill_at <= now:
@@ -181,7 +181,7 @@ class Arbiter:
         for worker in self._workers:
             worker.begin_end(self.ended_by, self._end_seconds)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         for worker in list(self._workers):
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid == 0:

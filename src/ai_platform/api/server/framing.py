@@ -1,8 +1,8 @@
 """What of a request's head could be understood in two ways, and is therefore refused (RFC 9112).
 
 The parser (llhttp, strict) refuses bare line feeds, folded headers, NUL, repeated or signed lengths, and a length
-beside a transfer coding. What it lets pass is found here. Nothing of this is asked of a request that takes the express
-door: its path is one that is known, it is HTTP/1.1, no header is repeated, and its host was looked at before.
+beside a transfer coding. What it lets pass is found here. Nothing of this is asked of a request on the fast path:
+its path is one that is known, it is HTTP/1.1, no header is repeated, and its host was looked at before.
 """
 
 import re
