@@ -87,6 +87,6 @@ def site(module_settings: Settings, iris: Iris, tmp_path_factory: pytest.TempPat
         with live(module_settings.model_copy(update={"api": api})) as url:
             site = Site(url, seen)
             for model in ("costly", "bulky"):
-                eventually(lambda: site.ask([1.0, FINE, 0.0], model).status_code == 200, 20, f"{model} is loaded")  # noqa: B023
+                eventually(lambda: site.ask([1.0, FINE, 0.0], model).status_code == 200, 60, f"{model} is loaded")  # noqa: B023
             yield site
             site.close()

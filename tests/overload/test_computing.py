@@ -1,10 +1,13 @@
 """Models that hold the GIL, in a process of their own: what callers see of it, and what they do not."""
 
+import os
 import random
 from typing import Any
 
+import psutil
 import pytest
 
+from ai_platform.predictions.compute.child import NICER, STARTING_NICER
 from harness import SAMPLE
 from overload.conftest import Site
 from overload.costly import FINE, RAISES
@@ -21,6 +24,16 @@ def test_a_model_that_computes_delays_neither_another_nor_the_health_check(site:
         for _ in range(5):
             assert site.client.get("/health/live").status_code == 200
             assert site.client.post("/predict/", json=SAMPLE).json()["prediction"] == 0
+
+
+def test_the_thread_that_computes_gives_way_and_the_one_that_loads_goes_on(site: Site) -> None:
+    """At the niceness of the first, a process beside busy ones would hardly ever have started and loaded."""
+    assert site.ask([1.0, FINE, 0.0]).status_code == 200
+    threads = psutil.Process(site.compute_process()).threads()
+    nicenesses = [os.getpriority(os.PRIO_PROCESS, thread.id) for thread in threads]
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert sorted(set(nicenesses)) == [min(19, ours + STARTING_NICER), min(19, ours + NICER)]
+    assert os.getpriority(os.PRIO_PROCESS, site.compute_process()) == min(19, ours + NICER)
 
 
 def test_one_row_that_raises_fails_alone_among_those_that_waited_with_it(site: Site) -> None:

@@ -201,7 +201,7 @@ def spawned(theirs: socket.socket, nicer: int = NICER) -> subprocess.Popen[bytes
 
     Args:
         theirs: its end of the socket.
-        nicer: by how much it gives way to others, 0 to 19.
+        nicer: by how much the thread that predicts gives way to others, 0 to 19.
     """
     return subprocess.Popen(
         [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid()), str(nicer)],

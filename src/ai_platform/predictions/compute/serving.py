@@ -1,5 +1,6 @@
 """Inside a compute process: versions are loaded by the one loader, and rows predicted, one call at a time."""
 
+import os
 import queue
 import socket
 import threading
@@ -32,13 +33,19 @@ log = logger(__name__)
 _CHUNK = 262_144
 
 
-def serve(channel: socket.socket) -> None:
-    """Answer until the other end is closed."""
+def serve(channel: socket.socket, nicer: int) -> None:
+    """Answer until the other end is closed.
+
+    Args:
+        channel: to the process that asks.
+        nicer: by how much more the thread that predicts gives way to others than those that start and load.
+    """
     asked = _questions(channel)
     hello = next(asked, None)
     if not isinstance(hello, Hello):
         return
     serving = _Serving(channel, hello)
+    os.nice(nicer)  # on Linux of this thread alone, and of those that it starts (setpriority(2))
     serving.send(Ready())
     for question in asked:
         if isinstance(question, Compute):

@@ -12,6 +12,7 @@ import msgspec
 
 from ai_platform.errors import ArtifactRefused, ModelNotReady
 from ai_platform.models.registry.versions import Version
+from ai_platform.predictions.compute.child import STARTING_NICER
 from ai_platform.predictions.compute.ipc import Compute, Computed, Drop, Failed, Frames, Load, Loaded, answers, frame
 from ai_platform.predictions.compute.process import hello, spawned
 from ai_platform.runtimes.base.runtime import Outputs, Rows, Value
@@ -21,8 +22,6 @@ _START_SECONDS = 60.0
 _CHUNK = 262_144
 # Versions that one process tries: what each leaves behind in it does not grow without end.
 _MOST_TRIED = 16
-# It gives way to predictions, and yet goes on beside those who compute all the time: a version waits for it.
-_NICER = 5
 _MEGABYTE = 1_000_000
 
 
@@ -114,7 +113,7 @@ class TrialProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = spawned(theirs, _NICER)
+                self._process = spawned(theirs, STARTING_NICER)
             except BaseException:
                 ours.close()
                 raise
