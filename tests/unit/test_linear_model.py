@@ -14,10 +14,11 @@ from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 
 from ai_platform.runtimes.base.runtime import LoadedModel
 from ai_platform.runtimes.base.signature import Feature, Signature
-from ai_platform.runtimes.compiler.conversion import InputForm, convert
+from ai_platform.runtimes.compiler.lowering.lower import lowered
+from ai_platform.runtimes.onnx.coding import CodedModel
 from ai_platform.runtimes.onnx.linear_form import LINEAR_KEY
 from ai_platform.runtimes.onnx.linear_model import LinearModel
-from ai_platform.runtimes.onnx.model import OnnxModel, OnnxRuntime
+from ai_platform.runtimes.onnx.model import OnnxRuntime
 
 RANDOM = np.random.default_rng(7)
 ROWS = RANDOM.normal(scale=3, size=(240, 4))
@@ -32,8 +33,7 @@ def signature(classes: int) -> Signature:
 
 
 def graph(estimator: Any, classes: int) -> bytes:
-    form = InputForm("one tensor of float64", is_double=True)
-    return convert(estimator, signature(classes), form, has_probabilities=bool(classes))
+    return lowered(estimator, signature(classes), [0, 1, 2, 3], has_probabilities=bool(classes)).content
 
 
 def loaded(content: bytes, classes: int) -> LoadedModel:
@@ -64,7 +64,7 @@ def test_a_linear_graph_answers_as_onnx_runtime_does(estimator: Any, classes: in
     content = graph(estimator, classes)
     ours, theirs = loaded(content, classes), loaded(without_form(content), classes)
     assert isinstance(ours, LinearModel)
-    assert isinstance(theirs, OnnxModel)
+    assert isinstance(theirs, CodedModel)
     rows = RANDOM.normal(scale=20, size=(count, 4)).tolist()
     found, expected = ours.predict(rows), theirs.predict(rows)
     assert found.class_numbers == expected.class_numbers
@@ -96,7 +96,7 @@ def test_the_largest_numbers_that_are_let_in_still_give_probabilities(estimator:
 def test_what_is_not_linear_is_not_taken_for_it(estimator: Any) -> None:
     content = graph(estimator, 2)
     assert LINEAR_KEY not in {entry.key for entry in onnx.load_model_from_string(content).metadata_props}
-    assert isinstance(loaded(content, 2), OnnxModel)
+    assert isinstance(loaded(content, 2), CodedModel)
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_a_form_that_the_graph_does_not_keep_to_is_passed_over(written: str) -> 
     model = onnx.load_model_from_string(without_form(graph(LogisticRegression().fit(ROWS, TWO), 2)))
     entry = model.metadata_props.add()
     entry.key, entry.value = LINEAR_KEY, written
-    assert isinstance(loaded(bytes(model.SerializeToString()), 2), OnnxModel)
+    assert isinstance(loaded(bytes(model.SerializeToString()), 2), CodedModel)

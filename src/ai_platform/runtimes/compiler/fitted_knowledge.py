@@ -1,18 +1,25 @@
 """What a fitted estimator knows of its inputs' values: where they lay, what it splits on, what it has kept."""
 
-from collections.abc import Iterable
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ai_platform.runtimes.compiler.fitted_columns import Column, Columns, after, inner_steps
+from ai_platform.runtimes.compiler.leaf_boxes import leaf_values
+from ai_platform.runtimes.compiler.lowering.boosters import trees_of_booster
+from ai_platform.runtimes.compiler.lowering.forests import histogram_trees
+from ai_platform.runtimes.compiler.lowering.graph import Unsupported
+from ai_platform.runtimes.compiler.lowering.trees import MEMBER, Tree, of_sklearn
 
 # Standard deviations to either side of the middle of a column.
 _DEVIATIONS = np.linspace(-4, 4, 33)
 _SHARES = np.linspace(-0.25, 1.25, 31)
 _MOST_ROWS = 2_000
-_MOST_LEAVES = 6_000
+_MOST_LEAVES = 200_000
+# Of one column, so that noting each of them stays a matter of milliseconds.
+_MOST_SPLITS = 1_000
 
 
 @dataclass(slots=True)
@@ -142,42 +149,47 @@ _AWAY = (-30.0, -5.0, -1.0, -1e-3, 1e-3, 1.0, 5.0, 30.0)
 
 
 def _tree(reader: _Reader, step: Any, columns: Columns, _kept: Any) -> None:
-    """Of trees: thresholds, and a row for each leaf."""
-    tree = step.tree_
-    for feature, threshold in zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True):
-        if feature >= 0:
-            near = np.float32(threshold)
-            steps = [threshold, near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))]
-            steps += [np.nextafter(threshold, np.inf), np.nextafter(threshold, -np.inf)]
-            reader.note(columns[feature], np.array(steps, dtype=float), edges=True)
-    for box in _boxes(tree):
-        if reader.found.leaves >= _MOST_LEAVES:
-            return
-        reader.found.leaves += 1
-        inside = {number: _inside(low, high) for number, (low, high) in box.items()}
-        known = ((columns[number], value) for number, value in inside.items())
-        row = {column.place: column.raw(np.array([value]))[0] for column, value in known if column is not None}
-        reader.found.rows.append(row)
+    _note_trees(reader, [of_sklearn(step.tree_, np.zeros(step.tree_.node_count))], columns)
 
 
-def _boxes(tree: Any) -> Iterable[dict[int, tuple[float, float]]]:
-    """For each leaf, the open and closed ends of the columns that its path asks about: low < value <= high."""
-    waiting: list[tuple[int, dict[int, tuple[float, float]]]] = [(0, {})]
-    while waiting:
-        node, box = waiting.pop()
-        feature, threshold = int(tree.feature[node]), float(tree.threshold[node])
-        if feature < 0:
-            yield box
-            continue
-        low, high = box.get(feature, (-np.inf, np.inf))
-        waiting.append((int(tree.children_right[node]), box | {feature: (max(low, threshold), high)}))
-        waiting.append((int(tree.children_left[node]), box | {feature: (low, min(high, threshold))}))
+def _histogram(reader: _Reader, step: Any, columns: Columns, _kept: Any) -> None:
+    preprocessor = step._preprocessor  # noqa: SLF001  # it has no public name
+    given = columns if preprocessor is None else reader.through(preprocessor, columns)
+    if given is not None:
+        _note_trees(reader, histogram_trees(step), given)
 
 
-def _inside(low: float, high: float) -> float:
-    if np.isinf(low):
-        return high - max(1e-3, abs(high) * 1e-3) if np.isfinite(high) else 0.0
-    return low + max(1e-3, abs(low) * 1e-3) if np.isinf(high) else (low + high) / 2
+def _booster(reader: _Reader, _step: Any, columns: Columns, kept: Any) -> None:
+    with contextlib.suppress(Unsupported):
+        _note_trees(reader, trees_of_booster(kept), columns)
+
+
+def _note_trees(reader: _Reader, trees: list[Tree], columns: Columns) -> None:
+    """Of trees: where they split, members of sets, and a row for each leaf."""
+    for number, column in enumerate(columns):
+        asked = [np.asarray(tree.split[(tree.feature == number) & (tree.mode != MEMBER)], float) for tree in trees]
+        splits = np.unique(np.concatenate([*asked, [np.nan]]))
+        splits = splits[np.isfinite(splits)]
+        splits = splits[:: max(1, len(splits) // _MOST_SPLITS)]
+        near = splits.astype(np.float32)
+        ends = (np.float32(np.inf), np.float32(-np.inf))
+        steps = [splits, near, *(np.nextafter(near, end) for end in ends)]
+        steps += [np.nextafter(splits, end) for end in (np.inf, -np.inf)]
+        if len(splits):  # scalers refuse a table without rows
+            reader.note(column, np.concatenate(steps).astype(float), edges=True)
+        members = [tree.sets[node] for tree in trees for node in tree.sets if tree.feature[node] == number]
+        if members:
+            reader.note(column, np.unique(np.concatenate(members)), edges=True)
+    left = max(0, _MOST_LEAVES - reader.found.leaves)
+    values = np.concatenate([leaf_values(tree, len(columns)) for tree in trees])[:left]
+    reader.found.leaves += len(values)
+    made: list[dict[int, Any]] = [{} for _ in range(len(values))]
+    for number, column in enumerate(columns):
+        rows = np.flatnonzero(~np.isnan(values[:, number]))
+        if column is not None and len(rows):
+            for row, value in zip(rows.tolist(), column.raw(values[rows, number]), strict=True):
+                made[row][column.place] = value
+    reader.found.rows += made
 
 
 def _vocabulary(reader: _Reader, step: Any, columns: Columns, _kept: Any) -> None:
@@ -217,5 +229,7 @@ _NOTES: tuple[tuple[str, Any], ...] = (
     ("X_train_", lambda reader, _step, columns, kept: reader.note_rows(columns, kept)),
     ("coef_", _planes),
     ("tree_", _tree),
+    ("_predictors", _histogram),
+    ("_Booster", _booster),
     ("vocabulary_", _vocabulary),
 )  # fmt: skip

@@ -1,77 +1,53 @@
-"""Which leaves of an estimator's trees are reached while it predicts."""
+"""Which leaves of a model's trees are reached, told by a graph that answers with leaves in place of sums."""
 
-import contextlib
-from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from ai_platform.runtimes.sklearn.tables import parts_of
-
-_METHODS = ("predict_proba", "predict", "decision_function", "_raw_predict", "apply", "transform")
+from ai_platform.runtimes.base.runtime import Rows
+from ai_platform.runtimes.base.signature import Signature
+from ai_platform.runtimes.compiler.lowering.lower import Lowered
+from ai_platform.runtimes.onnx.coding import CodedModel
+from ai_platform.runtimes.onnx.model import OnnxRuntime
 
 
 class LeafCoverage:
-    """Counts the leaves that were reached, of all trees of one estimator.
+    """Counts the leaves that were reached, of all trees of one model. The platform's graph asks what the library does.
 
     Args:
-        estimator: fitted, of scikit-learn.
+        found: the model as a graph.
+        signature: its inputs.
     """
 
-    def __init__(self, estimator: Any) -> None:
-        parts = list(parts_of(estimator))
-        owned = [(part, _members(part)) for part in parts if not hasattr(part, "tree_")]
-        ensembles = [(part, trees) for part, trees in owned if trees]
-        inside = {id(tree) for _part, trees in ensembles for tree in trees}
-        alone = [(part, [part.tree_]) for part in parts if hasattr(part, "tree_") and id(part.tree_) not in inside]
-        self._owners = [*ensembles, *alone]
-        # A selector's own trees, say, chose columns once and have no part in predictions.
-        self._called: set[int] = set()
-        self._reached = {
-            id(tree): np.zeros(tree.node_count, bool) for _part, trees in self._owners for tree in trees
-        }  # fmt: skip
+    def __init__(self, found: Lowered, signature: Signature) -> None:
+        self._reached = [np.zeros(count, bool) for count in found.leaf_counts]
+        self._model: Any = None
+        if found.leaves is not None:
+            plain = msgspec.structs.replace(signature, classes=None, class_values=None)
+            self._model = OnnxRuntime().load(BytesIO(found.leaves), plain)
+            assert isinstance(self._model, CodedModel)
 
     @property
     def leaves(self) -> int:
-        """Leaves of all trees that had a part in predictions."""
-        used = [trees for part, trees in self._owners if id(part) in self._called]
-        return sum(int((tree.children_left < 0).sum()) for trees in used for tree in trees)
+        """Leaves of all trees."""
+        return sum(len(one) for one in self._reached)
 
     @property
     def reached(self) -> int:
         """Leaves that some row came to."""
-        return sum(int(reached.sum()) for reached in self._reached.values())
+        return sum(int(one.sum()) for one in self._reached)
 
-    @contextlib.contextmanager
-    def counting(self) -> Iterator[None]:
-        """Count while the estimator predicts in this thread; afterwards it is as before."""
-        for part, trees in self._owners:
-            for name in _METHODS:
-                method = getattr(part, name, None)
-                if callable(method):
-                    vars(part)[name] = self._counted(part, method, trees)
-        try:
-            yield
-        finally:
-            for part, _trees in self._owners:
-                for name in _METHODS:
-                    vars(part).pop(name, None)
+    def look(self, rows: Rows) -> None:
+        """Count the leaves that some rows come to; the model must answer each of them.
 
-    def _counted(self, part: Any, method: Any, trees: list[Any]) -> Any:
-        def counted(table: Any, *args: Any, **named: Any) -> Any:
-            self._called.add(id(part))
-            with contextlib.suppress(ValueError, TypeError):  # a table that the estimator itself converts or refuses
-                dense = table.toarray() if hasattr(table, "toarray") else table
-                numbers = np.ascontiguousarray(np.asarray(dense, dtype=np.float32))
-                for tree in trees:
-                    self._reached[id(tree)][tree.apply(numbers)] = True
-            return method(table, *args, **named)
-
-        return counted
-
-
-def _members(part: Any) -> list[Any]:
-    """The trees that an ensemble gives the table that it is given itself."""
-    members = np.ravel(np.array(vars(part).get("estimators_", []), dtype=object)).tolist()
-    whole = not hasattr(part, "estimators_features_")
-    return [member.tree_ for member in members] if whole and all(hasattr(one, "tree_") for one in members) else []
+        Args:
+            rows: shape (n, features).
+        """
+        if self._model is None or not rows:
+            return
+        trees = iter(self._reached)
+        for table in self._model.answers(rows):
+            for column in table.T.astype(np.int64):
+                next(trees)[column] = True

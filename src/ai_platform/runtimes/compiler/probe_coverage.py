@@ -10,9 +10,16 @@ from ai_platform.runtimes.base.runtime import LoadedModel, Outputs, Rows, Value,
 from ai_platform.runtimes.base.sample_columns import places_of
 from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.compiler.fitted_columns import Column, Columns, inputs
-from ai_platform.runtimes.compiler.fitted_knowledge import knowledge_of
+from ai_platform.runtimes.compiler.fitted_knowledge import Knowledge, knowledge_of
 from ai_platform.runtimes.compiler.leaf_coverage import LeafCoverage
-from ai_platform.runtimes.compiler.probe_rows import boundary_rows, knowledge_rows, spread_rows, unknown_rows
+from ai_platform.runtimes.compiler.lowering.lower import Lowered
+from ai_platform.runtimes.compiler.probe_rows import (
+    boundary_rows,
+    knowledge_rows,
+    leaf_rows,
+    spread_rows,
+    unknown_rows,
+)
 from ai_platform.runtimes.sklearn.inputs import known_inputs
 
 MOST_SAMPLE_ROWS = 500
@@ -22,6 +29,10 @@ _FEWEST, _MOST = 512, 12_000
 _PREDICTING_SECONDS = 0.4
 _ROUNDS = 4
 _ROWS_A_ROUND = 2_048
+_LEAVES_A_ROUND = 8_192
+# Seconds for reaching what the first rows left out, more for many leaves.
+_SEARCHING_SECONDS, _MOST_SEARCHING_SECONDS = 3.0, 20.0
+_LEAVES_A_SECOND = 5_000
 _ROWS_A_CLASS = 12
 _MOST_SPLITS = 200
 
@@ -70,6 +81,7 @@ class ProbeRows:
     Args:
         estimator: fitted; it is as before afterwards.
         native: the same in service.
+        graph: the same as the graph that is to be compared with it.
         signature: its inputs and classes.
         sample: golden and sample rows, shape (n, features), n >= 1; the first 500 are used.
 
@@ -82,19 +94,17 @@ class ProbeRows:
         Exception: what the model raises for its own sample.
     """
 
-    def __init__(self, estimator: Any, native: LoadedModel, signature: Signature, sample: Rows) -> None:
+    def __init__(self, estimator: Any, native: LoadedModel, graph: Lowered, signature: Signature, sample: Rows) -> None:
         self.native, self.signature = native, signature
         self._refused = 0
         kept = [list(row) for row in sample[:MOST_SAMPLE_ROWS]]
         native.predict(kept)
         starts = kept + spread_rows(signature, kept)
-        known = knowledge_of(estimator, _columns(estimator, signature), len(signature.inputs))
+        known = knowledge_of(estimator, columns_given(estimator, signature), len(signature.inputs))
         most = _affordable(native, kept[:1])
         rows = self._answered(starts + knowledge_rows(known, signature, starts, most))
-        leaves = LeafCoverage(estimator)
-        with leaves.counting():
-            outputs = native.predict(rows)
-            rows, outputs = self._searched(rows, outputs, leaves, most)
+        leaves = LeafCoverage(graph, signature)
+        rows, outputs = self._searched(rows, leaves, known, most)
         self.structural = len(rows)
         halved = self._answered(boundary_rows(native, signature, _of_each_class(rows, outputs)))
         self.rows, self.outputs = self._with(rows, outputs, halved)
@@ -128,20 +138,31 @@ class ProbeRows:
         return answered
 
     def _searched(
-        self, rows: list[list[Value]], outputs: Outputs, leaves: LeafCoverage, most: int
+        self, rows: list[list[Value]], leaves: LeafCoverage, known: Knowledge, most: int
     ) -> tuple[list[list[Value]], Outputs]:
-        """More rows, mixed of those that there are, while classes or leaves are left out."""
+        """More rows while classes or leaves are left out: those of leaves, then such as mix what there is."""
         chance = np.random.default_rng(3)
-        for _ in range(_ROUNDS):
-            numbers = outputs.class_numbers
-            whole = numbers is None or len(set(numbers)) == len(self.signature.classes or ())
-            if whole and leaves.reached >= LEAST_LEAVES * leaves.leaves:
-                break
-            columns = list(zip(*rows, strict=True))
-            picks = chance.integers(0, len(rows), (min(most, _ROWS_A_ROUND), len(columns)))
-            mixed = [[column[pick] for column, pick in zip(columns, row, strict=True)] for row in picks.tolist()]
-            rows, outputs = self._with(rows, outputs, self._answered(mixed))
+        outputs = self.native.predict(rows)
+        leaves.look(rows)
+        seconds = max(_SEARCHING_SECONDS, min(_MOST_SEARCHING_SECONDS, leaves.leaves / _LEAVES_A_SECOND))
+        until = time.monotonic() + seconds
+        base, taken, mixes = rows, 0, 0
+        while not self._is_whole(outputs, leaves) and time.monotonic() < until and mixes < _ROUNDS:
+            if taken < len(known.rows):
+                more = leaf_rows(known, self.signature, base, taken, taken + _LEAVES_A_ROUND)
+                taken += _LEAVES_A_ROUND
+            else:
+                mixes += 1
+                more = _mixed(rows, min(most, _ROWS_A_ROUND), chance)
+            answered = self._answered(more)
+            leaves.look(answered)
+            rows, outputs = self._with(rows, outputs, answered)
         return rows, outputs
+
+    def _is_whole(self, outputs: Outputs, leaves: LeafCoverage) -> bool:
+        numbers = outputs.class_numbers
+        reaches_classes = numbers is None or len(set(numbers)) == len(self.signature.classes or ())
+        return reaches_classes and leaves.reached >= LEAST_LEAVES * leaves.leaves
 
     def _with(
         self, rows: list[list[Value]], outputs: Outputs, more: list[list[Value]]
@@ -150,7 +171,7 @@ class ProbeRows:
         return (rows + more, joined([outputs, self.native.predict(more)])) if more else (rows, outputs)
 
 
-def _columns(estimator: Any, signature: Signature) -> Columns:
+def columns_given(estimator: Any, signature: Signature) -> Columns:
     """The estimator's own columns, each with the place of the input that it is."""
     known = known_inputs(estimator)
     if known is None:
@@ -164,6 +185,13 @@ def _columns(estimator: Any, signature: Signature) -> Columns:
         Column(where[one.name], lambda values: np.asarray(values).tolist()) if one.name in where else None
         for one in known
     ]
+
+
+def _mixed(rows: list[list[Value]], count: int, chance: np.random.Generator) -> list[list[Value]]:
+    """Rows whose values are drawn from each column by itself."""
+    columns = list(zip(*rows, strict=True))
+    picks = chance.integers(0, len(rows), (count, len(columns)))
+    return [[column[pick] for column, pick in zip(columns, row, strict=True)] for row in picks.tolist()]
 
 
 def _affordable(native: LoadedModel, row: Rows) -> int:

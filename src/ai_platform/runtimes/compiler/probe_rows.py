@@ -60,15 +60,28 @@ def knowledge_rows(known: Knowledge, signature: Signature, base: Rows, most: int
         _fitting(feature, [*known.values[place], *known.edges[place]]) for place, feature in enumerate(signature.inputs)
     ]
     mixed = _mixed(pools, signature, base, chance)
-    placed = _placed(known, signature, mixed, chance)
+    placed = _placed(_thinned(known.rows, most), signature, mixed, chance)
     others = [
         _stepped(known, signature, mixed, chance), _texts(known, signature, mixed), mixed, _missing(signature, mixed)
     ]  # fmt: skip
     share = max(1, most // len(others))
-    return [*_thinned(placed, most), *(row for rows in others for row in _thinned(rows, share))]
+    return [*placed, *(row for rows in others for row in _thinned(rows, share))]
 
 
-def _thinned(rows: list[list[Value]], most: int) -> list[list[Value]]:
+def leaf_rows(known: Knowledge, signature: Signature, base: Rows, start: int, stop: int) -> list[list[Value]]:
+    """Rows of leaves, and rows that were kept, which a fitted model knows, completed by base rows.
+
+    Args:
+        known: read of the model; its places are those of the signature.
+        signature: the model's inputs.
+        base: rows whose values fill what is left open, n >= 1.
+        start: the first of them.
+        stop: the first behind them.
+    """
+    return _placed(known.rows[start:stop], signature, base, np.random.default_rng(start))
+
+
+def _thinned(rows: list[Any], most: int) -> list[Any]:
     return rows if len(rows) <= most else rows[:: -(-len(rows) // most)]
 
 
@@ -100,10 +113,12 @@ def _stepped(known: Knowledge, signature: Signature, base: Rows, chance: np.rand
     return made
 
 
-def _placed(known: Knowledge, signature: Signature, base: Rows, chance: np.random.Generator) -> list[list[Value]]:
+def _placed(
+    known: list[dict[int, Any]], signature: Signature, base: Rows, chance: np.random.Generator
+) -> list[list[Value]]:
     """Rows of leaves and rows that were kept, completed by base rows."""
     made = []
-    for parts in known.rows:
+    for parts in known:
         row = list(base[int(chance.integers(0, len(base)))])
         for place, value in parts.items():
             fitting = _fitting(signature.inputs[place], [value])

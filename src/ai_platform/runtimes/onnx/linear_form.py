@@ -15,9 +15,7 @@ Link = Literal["softmax", "sigmoid", "identity"]
 
 _DOUBLE = 11
 # What hands on an answer, or makes it of the sums; none of these changes which numbers are meant.
-_ANSWERS = frozenset(
-    {"ArgMax", "ArrayFeatureExtractor", "Cast", "Reshape", "Softmax", "Sigmoid", "Abs", "ReduceSum", "Div"}
-)
+_ANSWERS = frozenset({"ArgMax", "Cast", "Concat", "Greater", "Identity", "Sigmoid", "Softmax", "Sub"})
 _LARGEST_SIZE = 4_096
 
 
@@ -27,8 +25,8 @@ class LinearForm(msgspec.Struct, frozen=True):
     Attributes:
         weights: one tuple an output, of one number an input.
         bias: one number an output.
-        link: `softmax` over the outputs; `sigmoid` of two outputs, of which one is the other's negative; or none, for
-            numbers.
+        link: `softmax` over the outputs; `sigmoid` of two outputs, of which the first is the other's negative; or
+            none, for numbers.
     """
 
     weights: tuple[tuple[float, ...], ...]
@@ -40,7 +38,7 @@ def linear_form(graph: Any) -> LinearForm | None:
     """The linear form of a graph with one tensor of doubles as its input; None if it is another kind of graph.
 
     Args:
-        graph: `onnx.GraphProto`, as the converter made it.
+        graph: `onnx.GraphProto`, as the compiler made it.
     """
     from onnx import numpy_helper
 
@@ -96,19 +94,13 @@ class _Sums:
     def form(self, rest: set[str], *, is_classifier: bool) -> LinearForm | None:
         """The form, if what the remaining nodes do with the sums is known."""
         link: Link = "softmax" if "Softmax" in rest else "sigmoid" if "Sigmoid" in rest else "identity"
-        if (link == "identity") == is_classifier or (link == "identity" and not rest <= {"Reshape", "Cast"}):
+        if (link == "identity") == is_classifier or (link == "identity" and not rest <= {"Identity"}):
             return None
         if not (np.isfinite(self._weights).all() and np.isfinite(self._bias).all()):
             return None
-        found = LinearForm(
-            tuple(tuple(column) for column in self._weights.T.tolist()), tuple(self._bias.tolist()), link
-        )
-        return None if link == "sigmoid" and not _is_of_two_sides(found) else found
-
-
-def _is_of_two_sides(form: LinearForm) -> bool:
-    """Whether the second output's sum is the first's negative, so that their sigmoids add up to 1."""
-    if len(form.bias) != 2:  # noqa: PLR2004
-        return False
-    first, second = (np.array([*weights, bias]) for weights, bias in zip(form.weights, form.bias, strict=True))
-    return bool(np.allclose(first, -second, rtol=1e-12, atol=0))
+        weights, bias = self._weights.T.tolist(), self._bias.tolist()
+        if link == "sigmoid":
+            if len(bias) != 1:
+                return None
+            weights, bias = [[-value for value in weights[0]], *weights], [-bias[0], *bias]
+        return LinearForm(tuple(tuple(column) for column in weights), tuple(bias), link)

@@ -15,6 +15,7 @@ from ai_platform.runtimes.base.runtime import Format, Hints, LoadedModel, Output
 from ai_platform.runtimes.base.signature import Feature, FeatureType, Signature
 from ai_platform.runtimes.onnx.batches import FixedRows, Run, frozen_rows
 from ai_platform.runtimes.onnx.classes import class_labels
+from ai_platform.runtimes.onnx.coding import CODING_KEY, CodedModel, coding_of
 from ai_platform.runtimes.onnx.file import SIGNATURE_KEY, OnnxFacts, facts_of
 from ai_platform.runtimes.onnx.linear_form import LINEAR_KEY
 from ai_platform.runtimes.onnx.linear_model import linear_model
@@ -102,7 +103,13 @@ class OnnxRuntime:
                 other inputs than the signature.
         """
         facts = _checked(artifact)
-        model = OnnxModel(_session(artifact), signature, trusted=SIGNATURE_KEY in facts.metadata)
+        session = _session(artifact)
+        coding = facts.metadata.get(CODING_KEY)
+        model: LoadedModel
+        if coding is not None:
+            model = CodedModel(session, signature, coding_of(coding))
+        else:
+            model = OnnxModel(session, signature, trusted=SIGNATURE_KEY in facts.metadata)
         written = facts.metadata.get(LINEAR_KEY)
         return (linear_model(written, signature, model) if written is not None else None) or model
 

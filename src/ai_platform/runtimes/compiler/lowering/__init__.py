@@ -1,0 +1,1 @@
+"""From a fitted estimator to a graph of float64 arithmetic that answers as it does: one rule for each kind of step."""

@@ -1,0 +1,135 @@
+"""What a request's values are in a graph that the platform has written: numbers, and codes of values told apart."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ai_platform.runtimes.base.runtime import Outputs, Rows, Value
+from ai_platform.runtimes.base.signature import Signature
+
+CODING_KEY = "ai_platform.coding"
+"""The entry of a graph's metadata that holds its coding as JSON."""
+
+LABEL, PROBABILITIES, NUMBERS_OUT = "label", "probabilities", "predictions"
+"""The outputs of such a graph: places of classes, shape (rows, 1); probabilities, shape (rows, classes); numbers."""
+
+_NUMBERS, _CODES = "numbers", "codes"
+
+
+class CodedInput(msgspec.Struct, frozen=True):
+    """An input that is given to the graph as a code.
+
+    Attributes:
+        place: of the input in the signature.
+        values: that are told apart; the first has the code `first`, the next one more.
+        first: code.
+        unknown: code of any other value; None where such a value is refused.
+        missing: code of a missing value; None where it is refused.
+    """
+
+    place: int
+    values: list[str | int | float | bool]
+    first: int
+    unknown: int | None
+    missing: int | None
+
+
+class Coding(msgspec.Struct, frozen=True):
+    """The two inputs of a graph.
+
+    Attributes:
+        numbers: places of the inputs that are given as float64, in the order of the graph's `numbers`; NaN if missing.
+        codes: those that are given as int64 codes, in the order of the graph's `codes`.
+    """
+
+    numbers: list[int]
+    codes: list[CodedInput]
+
+
+class CodedModel:
+    """A session of such a graph in service. Any number of threads may predict at once.
+
+    Args:
+        session: of the graph.
+        signature: inputs and classes.
+        coding: as its metadata has it.
+
+    Raises:
+        ValueError: the coding is not of this signature.
+    """
+
+    def __init__(self, session: Any, signature: Signature, coding: Coding) -> None:
+        places = [*coding.numbers, *(one.place for one in coding.codes)]
+        if any(not 0 <= place < len(signature.inputs) for place in places):
+            raise ValueError("the graph reads inputs that the signature does not have")
+        self._run = session.run
+        self._numbers = coding.numbers
+        self._is_whole = not coding.codes and coding.numbers == list(range(len(signature.inputs)))
+        self._codes = [(one.place, _codes_of(one), one.unknown) for one in coding.codes]
+        self._names = [one.name for one in session.get_outputs()]
+        self._classes = None if signature.classes is None else list(signature.class_values or signature.classes)
+        self._inputs = signature.inputs
+
+    def predict(self, rows: Rows) -> Outputs:
+        """Predict rows, shape (n, features).
+
+        Raises:
+            ValueError: a value is one that the model itself refuses.
+        """
+        answered = self.answers(rows)
+        if self._classes is None:
+            numbers = answered[0]
+            return Outputs((numbers[:, 0] if numbers.shape[1] == 1 else numbers).tolist())
+        places = answered[0][:, 0].tolist()
+        values = self._classes
+        return Outputs(
+            [values[place] for place in places], places, answered[1].tolist() if len(self._names) > 1 else None
+        )
+
+    def answers(self, rows: Rows) -> list[Any]:
+        """The graph's own outputs, in their order.
+
+        Raises:
+            ValueError: a value is one that the model itself refuses.
+        """
+        answered: list[Any] = self._run(self._names, self._tensors(rows))
+        return answered
+
+    def _tensors(self, rows: Rows) -> dict[str, Any]:
+        if self._is_whole:
+            return {_NUMBERS: np.array(rows, np.float64)}
+        made: dict[str, Any] = {}
+        if self._numbers:
+            chosen = self._numbers
+            made[_NUMBERS] = np.array([[row[place] for place in chosen] for row in rows], np.float64)
+        if self._codes:
+            codes = [[known.get(row[place], unknown) for place, known, unknown in self._codes] for row in rows]
+            try:
+                made[_CODES] = np.array(codes, np.int64)
+            except TypeError:
+                raise self._refusal(codes) from None
+        return made
+
+    def _refusal(self, codes: list[list[int | None]]) -> ValueError:
+        for row in codes:
+            for (place, _known, _unknown), code in zip(self._codes, row, strict=True):
+                if code is None:
+                    return ValueError(f"{self._inputs[place].name!r} has a value that the model has not seen")
+        return ValueError("a value cannot be coded")
+
+
+def _codes_of(one: CodedInput) -> dict[Value, int | None]:
+    return {**{value: one.first + number for number, value in enumerate(one.values)}, None: one.missing}
+
+
+def coding_of(written: str) -> Coding:
+    """The coding of a graph's metadata.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        return msgspec.json.decode(written, type=Coding)
+    except msgspec.MsgspecError:
+        raise ValueError("the coding of inputs in the graph's metadata cannot be read") from None
