@@ -72,22 +72,24 @@ def compile_to_onnx(
         check_rows: golden and sample rows, shape (n, features), n >= 1; the first 500 are used.
         largest_bytes: of a graph.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of names that are left out, and of rows that are far from training's
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are left out, and of rows that are far from training's
+        try:
             graph = _lowered(estimator, native, signature, check_rows, largest_bytes)
-            if len(graph.content) > largest_bytes:
-                return Refusal(f"the graph has more than {largest_bytes // 1_000_000} MB")
-            probes = ProbeRows(estimator, native, graph, signature, check_rows)
-    except Unsupported as error:
-        return Refusal(str(error))
-    except Exception as error:  # noqa: BLE001  # a model raises what it likes
-        return Refusal(f"the model cannot predict rows like those of its sample ({type(error).__name__})")
+            compiled = OnnxRuntime().load(BytesIO(graph.content), signature)
+        except Unsupported as error:
+            return Refusal(str(error))
+        except Exception as error:  # noqa: BLE001  # a model's attributes may be anything
+            return Refusal(f"it cannot be written as a graph ({type(error).__name__})")
+        try:
+            probes = ProbeRows(estimator, native, signature, check_rows, graph=graph, compiled=compiled)
+        except Exception as error:  # noqa: BLE001  # a model raises what it likes
+            return Refusal(f"the model cannot predict rows like those of its sample ({type(error).__name__})")
     lack = probes.coverage.lack
     if lack is not None:
         advice = "" if len(check_rows) > 1 else "; publish it with --sample"
         return Refusal(f"{lack}, too few to compare a graph on{advice}", rows_checked=probes.coverage.rows)
-    return _tried(graph.content, probes, 0.0 if has_weights(estimator) else ROUNDING)
+    return _tried(graph.content, compiled, probes, 0.0 if has_weights(estimator) else ROUNDING)
 
 
 def _lowered(estimator: Any, native: LoadedModel, signature: Signature, rows: Rows, largest_bytes: int) -> Lowered:
@@ -97,12 +99,14 @@ def _lowered(estimator: Any, native: LoadedModel, signature: Signature, rows: Ro
     columns = columns_given(estimator, signature)
     places = [None if column is None else column.place for column in columns]
     has_probabilities = answered.probabilities is not None
-    return lowered(estimator, signature, places, has_probabilities=has_probabilities, largest_bytes=largest_bytes)
+    found = lowered(estimator, signature, places, has_probabilities=has_probabilities, largest_bytes=largest_bytes)
+    if len(found.content) > largest_bytes:
+        raise Unsupported(f"the graph has more than {largest_bytes // 1_000_000} MB")
+    return found
 
 
-def _tried(content: bytes, probes: ProbeRows, rounding: float) -> Compiled | Refusal:
+def _tried(content: bytes, model: LoadedModel, probes: ProbeRows, rounding: float) -> Compiled | Refusal:
     try:
-        model = OnnxRuntime().load(BytesIO(content), probes.signature)
         found = difference_of(probes.outputs, model.predict(probes.rows), probes.structural, rounding)
     except Exception as error:  # noqa: BLE001  # the library has no class of its own
         return Refusal(f"the graph cannot be run ({type(error).__name__})")

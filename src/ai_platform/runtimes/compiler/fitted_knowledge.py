@@ -67,6 +67,10 @@ class _Reader:
                 columns = self.through(step, columns)
             return columns
         inner = list(inner_steps(estimator, columns))
+        if inner and all(hasattr(step, "tree_") and given == columns for step, given in inner):
+            trees = [of_sklearn(step.tree_, np.zeros(step.tree_.node_count)) for step, _given in inner]
+            _note_trees(self, trees, columns)
+            return None
         if inner and not hasattr(estimator, "tree_"):
             flows = [self.through(step, given) for step, given in inner]
             self.leaf(estimator, columns)

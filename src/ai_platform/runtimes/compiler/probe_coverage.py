@@ -81,9 +81,11 @@ class ProbeRows:
     Args:
         estimator: fitted; it is as before afterwards.
         native: the same in service.
-        graph: the same as the graph that is to be compared with it.
         signature: its inputs and classes.
         sample: golden and sample rows, shape (n, features), n >= 1; the first 500 are used.
+        graph: the same as the graph that is to be compared with it.
+        compiled: that graph in service. Boundaries are looked for in it, because it is the faster one: where its
+            boundary is another than the model's, rows at it have other answers.
 
     Attributes:
         rows: shape (n, features); those before `structural` were not found by halving.
@@ -94,7 +96,16 @@ class ProbeRows:
         Exception: what the model raises for its own sample.
     """
 
-    def __init__(self, estimator: Any, native: LoadedModel, graph: Lowered, signature: Signature, sample: Rows) -> None:
+    def __init__(
+        self,
+        estimator: Any,
+        native: LoadedModel,
+        signature: Signature,
+        sample: Rows,
+        *,
+        graph: Lowered,
+        compiled: LoadedModel,
+    ) -> None:
         self.native, self.signature = native, signature
         self._refused = 0
         kept = [list(row) for row in sample[:MOST_SAMPLE_ROWS]]
@@ -106,7 +117,7 @@ class ProbeRows:
         leaves = LeafCoverage(graph, signature)
         rows, outputs = self._searched(rows, leaves, known, most)
         self.structural = len(rows)
-        halved = self._answered(boundary_rows(native, signature, _of_each_class(rows, outputs)))
+        halved = self._answered(boundary_rows(compiled, signature, _of_each_class(rows, outputs)))
         self.rows, self.outputs = self._with(rows, outputs, halved)
         self.has_probabilities = self.outputs.probabilities is not None
         self.unknown = unknown_rows(signature, kept)

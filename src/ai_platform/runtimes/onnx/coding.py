@@ -7,6 +7,7 @@ import numpy as np
 
 from ai_platform.runtimes.base.runtime import Outputs, Rows, Value
 from ai_platform.runtimes.base.signature import Signature
+from ai_platform.runtimes.onnx.texts import Counter, TextInput
 
 CODING_KEY = "ai_platform.coding"
 """The entry of a graph's metadata that holds its coding as JSON."""
@@ -14,7 +15,20 @@ CODING_KEY = "ai_platform.coding"
 LABEL, PROBABILITIES, NUMBERS_OUT = "label", "probabilities", "predictions"
 """The outputs of such a graph: places of classes, shape (rows, 1); probabilities, shape (rows, classes); numbers."""
 
-_NUMBERS, _CODES = "numbers", "codes"
+NUMBERS, CODES = "numbers", "codes"
+"""The inputs of such a graph; those of texts have names of their own."""
+
+# Rows of counts that are computed at a time: they are dense, and a request may have a thousand.
+_MOST_COUNTS = 4_000_000
+
+
+def words_name(place: int) -> str:
+    """The graph's input of the counts of a text.
+
+    Args:
+        place: among the texts.
+    """
+    return f"words_{place}"
 
 
 class CodedInput(msgspec.Struct, frozen=True):
@@ -41,10 +55,12 @@ class Coding(msgspec.Struct, frozen=True):
     Attributes:
         numbers: places of the inputs that are given as float64, in the order of the graph's `numbers`; NaN if missing.
         codes: those that are given as int64 codes, in the order of the graph's `codes`.
+        texts: those that are given as counts of their words.
     """
 
     numbers: list[int]
     codes: list[CodedInput]
+    texts: list[TextInput] = []
 
 
 class CodedModel:
@@ -60,13 +76,16 @@ class CodedModel:
     """
 
     def __init__(self, session: Any, signature: Signature, coding: Coding) -> None:
-        places = [*coding.numbers, *(one.place for one in coding.codes)]
+        places = [*coding.numbers, *(one.place for one in coding.codes), *(one.place for one in coding.texts)]
         if any(not 0 <= place < len(signature.inputs) for place in places):
             raise ValueError("the graph reads inputs that the signature does not have")
         self._run = session.run
         self._numbers = coding.numbers
-        self._is_whole = not coding.codes and coding.numbers == list(range(len(signature.inputs)))
+        self._is_whole = not (coding.codes or coding.texts) and coding.numbers == list(range(len(signature.inputs)))
         self._codes = [(one.place, _codes_of(one), one.unknown) for one in coding.codes]
+        self._texts = [(words_name(place), Counter(one)) for place, one in enumerate(coding.texts)]
+        widest = max((counter.width for _name, counter in self._texts), default=0)
+        self._rows_at_a_time = max(1, _MOST_COUNTS // widest) if widest else None
         self._names = [one.name for one in session.get_outputs()]
         self._classes = None if signature.classes is None else list(signature.class_values or signature.classes)
         self._inputs = signature.inputs
@@ -93,22 +112,30 @@ class CodedModel:
         Raises:
             ValueError: a value is one that the model itself refuses.
         """
-        answered: list[Any] = self._run(self._names, self._tensors(rows))
-        return answered
+        step = self._rows_at_a_time
+        if step is None or len(rows) <= step:
+            answered: list[Any] = self._run(self._names, self._tensors(rows))
+            return answered
+        parts = [
+            self._run(self._names, self._tensors(rows[start : start + step])) for start in range(0, len(rows), step)
+        ]
+        return [np.concatenate(tables) for tables in zip(*parts, strict=True)]
 
     def _tensors(self, rows: Rows) -> dict[str, Any]:
         if self._is_whole:
-            return {_NUMBERS: np.array(rows, np.float64)}
+            return {NUMBERS: np.array(rows, np.float64)}
         made: dict[str, Any] = {}
         if self._numbers:
             chosen = self._numbers
-            made[_NUMBERS] = np.array([[row[place] for place in chosen] for row in rows], np.float64)
+            made[NUMBERS] = np.array([[row[place] for place in chosen] for row in rows], np.float64)
         if self._codes:
             codes = [[known.get(row[place], unknown) for place, known, unknown in self._codes] for row in rows]
             try:
-                made[_CODES] = np.array(codes, np.int64)
+                made[CODES] = np.array(codes, np.int64)
             except TypeError:
                 raise self._refusal(codes) from None
+        for name, counter in self._texts:
+            made[name] = counter.counts([row[counter.place] for row in rows])
         return made
 
     def _refusal(self, codes: list[list[int | None]]) -> ValueError:

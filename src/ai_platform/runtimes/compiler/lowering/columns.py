@@ -10,8 +10,9 @@ import numpy as np
 from ai_platform.runtimes.base.runtime import Value
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.compiler.lowering.graph import Graph, Tensor, Unsupported
+from ai_platform.runtimes.onnx.coding import CODES, NUMBERS, words_name
+from ai_platform.runtimes.onnx.texts import TextInput
 
-NUMBERS, CODES = "numbers", "codes"
 UNKNOWN_TEXT = "\ufffdunknown"
 # A table has an entry for each value of an input: beyond this the graph would be larger than the model.
 _MOST_VALUES = 100_000
@@ -68,6 +69,7 @@ class Layout:
         known: for each input, the values that some step tells apart.
         numbers: places of the inputs that are given as numbers.
         codes: places of those that are given as codes.
+        texts: inputs that are given as counts of their words, each in a tensor of its own.
         refused: of these, where an unknown value is refused.
         refused_missing: of these, where a missing value is refused.
     """
@@ -75,6 +77,7 @@ class Layout:
     known: list[list[Value]]
     numbers: list[int] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
+    texts: list[TextInput] = field(default_factory=list)
     refused: set[int] = field(default_factory=set)
     refused_missing: set[int] = field(default_factory=set)
 
@@ -141,6 +144,12 @@ class Inputs:
         """The codes of some inputs, whole numbers; no two inputs share one, so that one table serves all."""
         where = [_noted(place, self.layout.codes, self.found.codes) for place in places]
         return self.graph.columns(Tensor(CODES, len(self.layout.codes)), where)
+
+    def text(self, given: TextInput) -> Tensor:
+        """The counts of an input's words, shape (rows, vocabulary)."""
+        if given not in self.found.texts:
+            self.found.texts.append(given)
+        return Tensor(words_name(self.found.texts.index(given)), len(given.vocabulary))
 
     def starts(self) -> list[int]:
         """The first code of each input, and behind them the number of all."""

@@ -231,3 +231,49 @@ class _AgainstRest(Predictor):
         if self.estimator.multilabel_ or any(type(one).__name__ == "_ConstantPredictor" for one in
                                              self.estimator.estimators_):  # fmt: skip
             raise Unsupported("there is no rule for several labels of OneVsRestClassifier")
+
+
+@predicts("sklearn:TunedThresholdClassifierCV", "sklearn:FixedThresholdClassifier")
+class _Threshold(Predictor):
+    @cached_property
+    def inner(self) -> Predictor:
+        """What gives the scores."""
+        return predictor_of(self.estimator.estimator_, self.inputs, self.columns)
+
+    @property
+    def probabilities(self) -> Tensor:
+        return self.inner.probabilities
+
+    @cached_property
+    def label(self) -> Tensor:
+        graph, model = self.graph, self.estimator
+        positive_place, threshold = self._positive(), self._threshold()
+        if self._uses_probabilities():
+            scores = graph.columns(self.inner.probabilities, [positive_place])
+        else:
+            scores = self.inner.decision if positive_place else graph.each("Neg", self.inner.decision)
+        if len(model.classes_) != 2 or scores.width != 1:  # noqa: PLR2004
+            raise Unsupported("a threshold between more than two classes")
+        reaches = graph.with_row("GreaterOrEqual", scores, [threshold])
+        yes, no = (graph.constant([[place]], np.int64) for place in (positive_place, 1 - positive_place))
+        return graph.where(reaches, yes, no, 1)
+
+    def _positive(self) -> int:
+        """The place of the class that is chosen where the threshold is reached."""
+        model = self.estimator
+        scorer = getattr(model, "_curve_scorer", None)
+        label = model.pos_label if scorer is None else scorer._get_pos_label()  # noqa: SLF001
+        return 1 if label is None else model.classes_.tolist().index(label)
+
+    def _threshold(self) -> float:
+        found = getattr(self.estimator, "best_threshold_", None)
+        if found is None:
+            found = self.estimator.threshold
+        if found == "auto":
+            return 0.5 if self._uses_probabilities() else 0.0
+        return float(found)
+
+    def _uses_probabilities(self) -> bool:
+        methods = self.estimator._get_response_method()  # noqa: SLF001  # it has no public name
+        names = [methods] if isinstance(methods, str) else methods
+        return next(name for name in names if hasattr(self.estimator.estimator_, name)) == "predict_proba"

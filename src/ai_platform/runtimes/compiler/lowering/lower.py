@@ -18,12 +18,23 @@ from ai_platform.runtimes.compiler.lowering import (  # noqa: F401  # each regis
     linear,
     scaling,
     structure,
+    texts,
 )
-from ai_platform.runtimes.compiler.lowering.columns import CODES, NUMBERS, Column, Inputs, Layout, Raw
+from ai_platform.runtimes.compiler.lowering.columns import Column, Inputs, Layout, Raw
 from ai_platform.runtimes.compiler.lowering.graph import MOST_BYTES, Graph, Tensor, Unsupported
 from ai_platform.runtimes.compiler.lowering.rules import Predictor, predictor_of
 from ai_platform.runtimes.compiler.lowering.trees import leaf_numbers
-from ai_platform.runtimes.onnx.coding import CODING_KEY, LABEL, NUMBERS_OUT, PROBABILITIES, CodedInput, Coding
+from ai_platform.runtimes.onnx.coding import (
+    CODES,
+    CODING_KEY,
+    LABEL,
+    NUMBERS,
+    NUMBERS_OUT,
+    PROBABILITIES,
+    CodedInput,
+    Coding,
+    words_name,
+)
 from ai_platform.runtimes.onnx.file import SIGNATURE_KEY
 from ai_platform.runtimes.onnx.linear_form import LINEAR_KEY, linear_form
 from ai_platform.runtimes.sklearn.tables import table_for
@@ -115,6 +126,7 @@ def _written(inputs: Inputs, outputs: list[tuple[str, str, str]]) -> bytes:
     layout = inputs.layout
     taken = [(NUMBERS, "DOUBLE", len(layout.numbers))] if layout.numbers else []
     taken += [(CODES, "INT64", len(layout.codes))] if layout.codes else []
+    taken += [(words_name(place), "DOUBLE", len(one.vocabulary)) for place, one in enumerate(layout.texts)]
     if not taken:
         raise Unsupported("it reads none of its inputs")
     model = inputs.graph.model(taken, outputs)
@@ -142,4 +154,4 @@ def _coding(inputs: Inputs) -> Coding:
                 missing=None if place in layout.refused_missing or not is_nullable else first + len(known) + 1,
             )
         )
-    return Coding(numbers=list(layout.numbers), codes=codes)
+    return Coding(numbers=list(layout.numbers), codes=codes, texts=list(layout.texts))

@@ -49,13 +49,23 @@ def _clipped(graph: Graph, x: Tensor, low: float, high: float) -> Tensor:
 
 @transforms("sklearn:Normalizer")
 def _normalized(step: Any, inputs: Inputs, columns: Columns) -> Columns:
-    graph, x = inputs.graph, tensor_of(inputs, columns)
-    if step.norm == "max":
+    return columns_of(normalized(inputs.graph, tensor_of(inputs, columns), step.norm))
+
+
+def normalized(graph: Graph, x: Tensor, norm: str) -> Tensor:
+    """Rows divided by their length; rows of zeros stay.
+
+    Args:
+        graph: that is being written.
+        x: the rows.
+        norm: `l1`, `l2` or `max`.
+    """
+    if norm == "max":
         size = graph.over_columns("ReduceMax", graph.each("Abs", x))
     else:
-        size = graph.over_columns("ReduceL1" if step.norm == "l1" else "ReduceL2", x)
+        size = graph.over_columns("ReduceL1" if norm == "l1" else "ReduceL2", x)
     is_zero = graph.with_row("Equal", size, [0.0])
-    return columns_of(graph.both("Div", x, graph.where(is_zero, graph.row([1.0]), size.name, 1)))
+    return graph.both("Div", x, graph.where(is_zero, graph.row([1.0]), size.name, 1))
 
 
 @transforms("sklearn:Binarizer")
