@@ -75,8 +75,14 @@ def known_inputs(estimator: Any) -> list[KnownInput] | None:
 
 
 def takes_text(estimator: Any) -> bool:
-    """Whether it takes a list of texts, as a vectorizer does, and not a table."""
-    tags = _tags(estimator[0] if hasattr(estimator, "steps") else estimator)
+    """Whether it takes a list of texts, as a vectorizer does, and not a table; also inside pipelines and unions."""
+    if hasattr(estimator, "best_estimator_"):
+        return takes_text(estimator.best_estimator_)
+    if hasattr(estimator, "steps"):
+        return takes_text(estimator[0])
+    if hasattr(estimator, "transformer_list"):
+        return any(takes_text(inner) for _name, inner in estimator.transformer_list)
+    tags = _tags(estimator)
     return tags is not None and bool(tags.input_tags.string) and not tags.input_tags.two_d_array
 
 
