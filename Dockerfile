@@ -32,8 +32,8 @@ RUN /opt/venv/bin/pip uninstall --quiet --yes setuptools pip \
  && rm -rf onnxruntime/capi/libonnxruntime.so.* onnxruntime/transformers onnxruntime/tools onnxruntime/quantization \
  && ln -s "$PWD"/scikit_learn.libs/libgomp-*.so.* /opt/venv/lib/libgomp.so.1 \
  && LD_LIBRARY_PATH=/opt/venv/lib /opt/venv/bin/python -c 'import alembic.command, celery.bin.worker, celery.concurrency.prefork, \
-      fastapi_offline, httptools, kombu.transport.redis, lightgbm, msgspec, onnxruntime, orjson, prometheus_client, psutil, \
-      psycopg_pool, pydantic_settings, redis.asyncio, rich.progress, rich.table, skl2onnx, sklearn.compose, sklearn.datasets, \
+      fastapi_offline, httptools, kombu.transport.redis, lightgbm, msgspec, onnx.helper, onnxruntime, orjson, prometheus_client, psutil, \
+      psycopg_pool, pydantic_settings, redis.asyncio, rich.progress, rich.table, sklearn.compose, sklearn.datasets, \
       sklearn.ensemble, sklearn.linear_model, sklearn.model_selection, sklearn.pipeline, skops.io, sqlalchemy.dialects.postgresql, \
       structlog, typer, uvicorn.protocols.http.httptools_impl, uvloop, xgboost' \
  && echo /opt/platform >"$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/platform.pth"
