@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from ai_platform import settings as configuration  # noqa: E402
 from ai_platform.local.embedded.servers import running_servers  # noqa: E402
 from ai_platform.settings import Settings  # noqa: E402
+from ai_platform.storage.postgres import Database  # noqa: E402
 from ai_platform.storage.schema import migrate  # noqa: E402
 from harness import environment, eventually, free_port, publish_iris, train_iris  # noqa: E402
 
@@ -106,7 +107,7 @@ def main() -> None:
             auth="off", database_url=servers.postgres_url, redis_url=servers.redis_url, data_dir=Path(folder),
             models=models,
         )  # fmt: skip
-        migrate(settings)
+        migrate(Database.of(settings))
         publish_iris(settings, iris)
         subjects = {"shipped": (SHIPPED, ROOT / "src"), "stock": (STOCK, ROOT / "src"), "bare": (BARE, ROOT / "src")}
         if before is not None:

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from ai_platform import settings as configuration
 from ai_platform.local.embedded.servers import Servers, running_servers
 from ai_platform.settings import Settings
+from ai_platform.storage.postgres import Database
 from ai_platform.storage.schema import migrate
 from databases import copied_database, in_database, platform_settings
 from harness import Iris, Platform, eventually, publish_iris, train_iris, train_other_iris
@@ -70,7 +71,7 @@ def template_database(servers: Servers, iris: Iris) -> str:
         connection.execute("CREATE DATABASE template_iris")
     template = in_database(url, "template_iris")
     settings = configuration.load(database_url=template)
-    migrate(settings)
+    migrate(Database.of(settings))
     publish_iris(settings, iris)
     return template
 

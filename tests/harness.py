@@ -26,7 +26,7 @@ from ai_platform.models.registry.announcements import announce
 from ai_platform.models.registry.manifest import decode, encode
 from ai_platform.models.validation.validate import Signed, Validated, validate
 from ai_platform.settings import PREFIX, Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from ai_platform.training import iris as iris_training
 from ai_platform.training import model_file
 
@@ -77,7 +77,7 @@ def publish_iris(settings: Settings, iris: Iris, *, spoiled: bool = False) -> in
         manifest = encode(msgspec.structs.replace(described, golden=golden))
         signed = Signed(manifest, signer(iris.signing_key, iris.keys).sign(manifest))
     compiled = None if validated.compiled is None else (sha256_of(validated.compiled), validated.compiled)
-    with postgres.connect(settings, "test") as connection:
+    with Database.of(settings).connect("test") as connection:
         version = versions.add(
             connection, iris.files.artifact, signed.manifest, signed.signature, created_by="test", compiled=compiled,
             validation=msgspec.to_builtins(validated.report),

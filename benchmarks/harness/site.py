@@ -21,7 +21,7 @@ from ai_platform.access.key_spec import KeySpec
 from ai_platform.local.embedded.servers import Servers, running_servers
 from ai_platform.models.loading.signing import signer
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from ai_platform.storage.schema import migrate
 from benchmarks import ROOT
 from benchmarks.harness.cores import ALL, pinned
@@ -110,7 +110,7 @@ class Site:
 
     def new_key(self, **limits: Any) -> str:
         """A key with the scope `predict`."""
-        with postgres.connect(self.settings, "benchmark") as connection:
+        with Database.of(self.settings).connect("benchmark") as connection:
             text, _ = keys.create(
                 connection, KeySpec(owner="benchmark", scopes=["predict"], **limits), "benchmark", None
             )
@@ -127,7 +127,7 @@ def site(folder: Path, names: Iterable[str], *, durable: bool = False) -> Iterat
         # They stay where they are when a platform gets a data folder of its own.
         trusted = settings.models.model_copy(update={"trusted_keys_dir": settings.trusted_keys_dir})
         settings = settings.model_copy(update={"models": trusted})
-        migrate(settings)
+        migrate(Database.of(settings))
         models = {name: MODELS[name]() for name in MODELS if name in set(names)}
         made = Site(servers, settings, "", models, _published(models, settings, folder), folder)
         yield Site(servers, settings, made.new_key(), models, made.forms, folder)

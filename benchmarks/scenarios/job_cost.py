@@ -23,8 +23,7 @@ from ai_platform.jobs.notifier import celery_app, notify
 from ai_platform.predictions.catalog.versions import VersionSource
 from ai_platform.predictions.ids import new_id
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.postgres import BoundedConnection, Database
 from benchmarks.harness.in_process import parts_table
 from benchmarks.harness.scenario import DURABLE, Bench, Figures, Scenario
 
@@ -98,7 +97,7 @@ def run(bench: Bench) -> Figures:
     """Microseconds of each part and of its limit."""
     settings = bench.site.settings.model_copy(update={"auth": "off"})
     runs = 1 if bench.options.quick else RUNS
-    with postgres.connect(settings, "bench") as connection:
+    with Database.of(settings).connect("bench") as connection:
         parts = Parts(settings, connection, runs)
         found = []
         for measure in (http_parts, database_parts, notifying_parts, compute_parts):

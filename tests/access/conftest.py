@@ -13,7 +13,7 @@ from ai_platform.access.key_spec import KeySpec
 from ai_platform.access.principal import SCOPES
 from ai_platform.local.embedded.servers import Servers
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from databases import copied_database, platform_settings
 from harness import START_SECONDS, Iris, Platform, eventually
 
@@ -37,7 +37,7 @@ class Guarded:
     def make(self, name: str, scopes: tuple[str, ...] = SCOPES, owner: str | None = None, **terms: Any) -> str:
         """Make a key behind the platform's back, known to it a moment later; its text."""
         wanted = KeySpec(owner=owner or name, scopes=list(scopes), **terms)
-        with postgres.connect(self.settings, "test") as connection:
+        with Database.of(self.settings).connect("test") as connection:
             self.texts[name], _ = keys.create(connection, wanted, "test", None)
         return self.texts[name]
 

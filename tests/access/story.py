@@ -15,7 +15,8 @@ from access.conftest import Guarded
 from ai_platform.models.loading.signing import signer
 from ai_platform.models.registry.manifest import Golden, Manifest, encode
 from ai_platform.runtimes.base.signature import Feature, Signature
-from ai_platform.storage import audit, postgres
+from ai_platform.storage import audit
+from ai_platform.storage.postgres import Database
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 INPUTS = (Feature(name="x", example=1.0),)
@@ -77,6 +78,6 @@ def test_a_stolen_admin_key_cannot_make_the_platform_execute_code(guarded: Guard
         answer = guarded.call("POST", "/models/iris/versions", "admin", json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "artifact_refused"), answer.text
     assert not trap.exists()
-    with postgres.connect(guarded.settings, "test") as connection:
+    with Database.of(guarded.settings).connect("test") as connection:
         entries = audit.entries(connection, limit=len(ways))
     assert {(entry.action, entry.outcome) for entry in entries} == {("model.publish", "refused")}

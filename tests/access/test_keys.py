@@ -23,13 +23,13 @@ from ai_platform.errors import (
     Unauthenticated,
 )
 from ai_platform.settings import Settings
-from ai_platform.storage import audit, postgres
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage import audit
+from ai_platform.storage.postgres import BoundedConnection, Database
 
 
 @pytest.fixture(scope="module")
 def connection(module_settings: Settings) -> Iterator[BoundedConnection]:
-    with postgres.connect(module_settings, "test") as connection:
+    with Database.of(module_settings).connect("test") as connection:
         yield connection
 
 
@@ -266,7 +266,7 @@ def test_the_key_of_a_file_is_taken_on_once(connection: BoundedConnection, keyri
 
 def test_keys_are_used_for_a_while_without_postgresql_and_then_nobody_is_judged(module_settings: Settings) -> None:
     access = module_settings.access.model_copy(update={"stale_seconds": 0.05})
-    with postgres.connect(module_settings, "test") as connection:
+    with Database.of(module_settings).connect("test") as connection:
         text, _ = make(connection)
     ring = Keyring(module_settings.model_copy(update={"access": access}))
     with pytest.raises(KeysUnavailable):

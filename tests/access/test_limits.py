@@ -16,7 +16,7 @@ from ai_platform.access.limiter import SETTLE_SECONDS, Limiter
 from ai_platform.access.principal import Principal
 from ai_platform.errors import RateLimited
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, async_client
+from ai_platform.storage.redis import KEY_PREFIX, Redis
 from harness import SAMPLE
 
 RATE, BURST = 40, 20
@@ -72,7 +72,7 @@ def pair(settings: Settings) -> Callable[[Story], None]:
 
     def run(story: Story) -> None:
         async def play() -> None:
-            limiters = [Limiter(settings, async_client) for _ in range(2)]
+            limiters = [Limiter(Redis.of(settings), settings.access) for _ in range(2)]
             for limiter in limiters:
                 limiter.start()
             try:
@@ -161,7 +161,7 @@ def test_the_fault_of_one_bucket_is_its_own(settings: Settings, spoiled: str) ->
     held = {"no number": "x", "infinite": "inf", "not a number": "nan", "far away": "9" * 300}
 
     async def story() -> None:
-        limiter, watcher = Limiter(settings, async_client), async_client(settings)
+        limiter, watcher = Limiter(Redis.of(settings), settings.access), Redis.of(settings).async_client()
         name = f"{KEY_PREFIX}limit:key:spoiled"
         if spoiled in held:
             await watcher.set(name, held[spoiled])
@@ -203,7 +203,7 @@ def test_a_limit_by_address_counts_all_keys_of_it_together(settings: Settings) -
     access = settings.access.model_copy(update={"address_rows_per_second": 1, "address_burst_rows": 3})
 
     async def story() -> None:
-        limiter = Limiter(settings.model_copy(update={"access": access}), async_client)
+        limiter = Limiter(Redis.of(settings), access)
         caller = Principal("x", "x", frozenset())
         for address, expected in (("10.0.0.1", [True] * 3 + [False]), ("10.0.0.2", [True])):
             for outcome in expected:

@@ -31,7 +31,7 @@ from ai_platform.models.registry.manifest import Golden, Manifest, encode
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from ai_platform.storage.redis import KEY_PREFIX
 from ai_platform.storage.schema import migrate
 from chaos import troubled
@@ -93,7 +93,7 @@ class Rig(Platform):
         settings = settings.model_copy(
             update={name: getattr(settings, name).model_copy(update=changed) for name, changed in groups.items()}
         )
-        migrate(settings)
+        migrate(Database.of(settings))
         publish_iris(settings, iris)
         publish_troubled(settings, iris)
         super().__init__(settings, folder)
@@ -273,7 +273,7 @@ class Rig(Platform):
         """Nothing waits, every invariant holds, and no job ever ended twice or changed after its end."""
         waiting = "SELECT id, state, attempt, isolated FROM jobs WHERE state IN ('queued', 'running')"
         eventually(lambda: not self.query(waiting), seconds, "every job ends")
-        with postgres.connect(self.settings, "test") as connection:
+        with Database.of(self.settings).connect("test") as connection:
             found = broken(connection, self.settings.jobs)
         assert not found, {INVARIANTS[name][0]: ids for name, ids in found.items()}
         assert self.query(DISHONEST) == []
@@ -332,7 +332,7 @@ def publish_troubled(settings: Settings, iris: Iris) -> int:
         )
     )
     signature = signer(iris.signing_key, iris.keys).sign(manifest)
-    with postgres.connect(settings, "test") as connection:
+    with Database.of(settings).connect("test") as connection:
         version = versions.add(connection, artifact, manifest, signature, created_by="test")
         aliases.point(connection, "troubled", aliases.PRODUCTION, (aliases.Target(version),), by="test")
     return version

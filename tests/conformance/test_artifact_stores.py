@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
 from ai_platform.storage.artifacts import (
     CHUNK_BYTES,
     ArtifactMismatch,
@@ -15,14 +14,14 @@ from ai_platform.storage.artifacts import (
     ArtifactStore,
 )
 from ai_platform.storage.artifacts.postgres_store import PostgresArtifactStore
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.postgres import BoundedConnection, Database
 
 STORES: dict[str, Callable[[BoundedConnection], ArtifactStore]] = {"postgres": PostgresArtifactStore}
 
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, settings: Settings) -> Iterator[ArtifactStore]:
-    with postgres.connect(settings, "test") as connection:
+    with Database.of(settings).connect("test") as connection:
         yield STORES[request.param](connection)
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from job_table import JobTable
 
 
 @pytest.fixture
 def job_table(settings: Settings) -> Iterator[JobTable]:
-    with postgres.connect(settings, "test") as connection:
+    with Database.of(settings).connect("test") as connection:
         yield JobTable(connection)

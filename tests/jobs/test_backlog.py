@@ -9,7 +9,7 @@ from ai_platform.errors import TooManyJobs
 from ai_platform.jobs.backlog import Backlog
 from ai_platform.predictions.ids import new_id
 from ai_platform.settings import Settings
-from ai_platform.storage.postgres import async_pool
+from ai_platform.storage.postgres import Database
 from job_table import JobTable
 
 OWNER = "anonymous"
@@ -20,7 +20,7 @@ def counted(settings: Settings, scenario: Callable[[Backlog], Awaitable[None]]) 
     bounded = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"max_queued_per_owner": 2})})
 
     async def run() -> None:
-        async with async_pool(bounded, "test") as pool:
+        async with Database.of(bounded).async_pool("test") as pool:
             await scenario(Backlog(bounded, pool))
 
     asyncio.run(run())

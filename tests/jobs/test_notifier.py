@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from ai_platform.jobs.notifier import IDS_PER_NOTIFICATION, MAX_WAITING, QUEUE, RUN_JOBS, Notifier
 from ai_platform.predictions.ids import new_id
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, client
+from ai_platform.storage.redis import KEY_PREFIX, Redis
 from harness import eventually, free_port
 
 
 @pytest.fixture
 def valkey(settings: Settings) -> Iterator[redis.Redis]:
-    with client(settings) as connected:
+    with Redis.of(settings).client() as connected:
         yield connected
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from ai_platform.jobs import statements
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from job_table import JobTable
 
 
@@ -220,7 +220,7 @@ def test_two_workers_that_claim_the_oldest_share_the_queue_without_waiting(
     job_table: JobTable, settings: Settings
 ) -> None:
     ids = {job_table.accept() for _ in range(6)}
-    with postgres.connect(settings, "second") as connection:
+    with Database.of(settings).connect("second") as connection:
         second = JobTable(connection)
         with job_table.connection.transaction():
             mine = {row["id"] for row in job_table.claim_oldest(limit=2)}

@@ -17,8 +17,8 @@ from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.aliases import PRODUCTION, Target, choose, draw_for
 from ai_platform.models.registry.manifest import decode, encode
 from ai_platform.settings import Settings
-from ai_platform.storage import audit, postgres
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage import audit
+from ai_platform.storage.postgres import BoundedConnection, Database
 from harness import Iris
 
 NO_TIME = timedelta(0)
@@ -26,7 +26,7 @@ NO_TIME = timedelta(0)
 
 @pytest.fixture
 def connection(settings: Settings) -> Iterator[BoundedConnection]:
-    with postgres.connect(settings, "test") as opened:
+    with Database.of(settings).connect("test") as opened:
         yield opened
 
 
@@ -164,7 +164,7 @@ def test_bytes_go_when_the_last_version_that_has_them_goes(
 
 def test_bytes_stay_while_somebody_stores_some(three: BoundedConnection, settings: Settings) -> None:
     three.execute("INSERT INTO artifacts (sha256, size) VALUES (%s, 0)", (b"\0" * 32,))
-    with postgres.connect(settings, "test") as other, other.transaction():
+    with Database.of(settings).connect("test") as other, other.transaction():
         other.execute("SELECT pg_advisory_xact_lock_shared(%s)", (versions.ARTIFACTS_LOCK,))
         assert versions.delete_unnamed_artifacts(three, NO_TIME) == 0
     assert versions.delete_unnamed_artifacts(three, NO_TIME) == 1

@@ -12,7 +12,8 @@ import pytest
 
 from ai_platform.models.registry import versions
 from ai_platform.settings import Settings
-from ai_platform.storage import audit, postgres
+from ai_platform.storage import audit
+from ai_platform.storage.postgres import Database
 from harness import SAMPLE, Iris, Platform, eventually, publish_iris
 
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -158,7 +159,7 @@ def test_an_unsigned_pickle_is_refused_however_it_is_sent(site: Platform, iris: 
     sha256 = sent(site, iris.files.artifact.read_bytes())
     answer = site.client.post("/models/iris/versions", json={"sha256": sha256, "format": "sklearn-pickle"})
     assert "signed" in refused(answer, 422, "artifact_refused")["detail"]
-    with postgres.connect(site.settings, "test") as connection:
+    with Database.of(site.settings).connect("test") as connection:
         entry = audit.entries(connection, limit=1)[0]
     assert (entry.action, entry.subject, entry.outcome) == ("model.publish", "iris", "refused")
 
@@ -252,7 +253,7 @@ def test_a_deleted_version_is_gone_and_the_record_says_who_did_it(site: Platform
     put(site, "production", 3)
     assert site.client.delete(f"/models/iris/versions/{version}").status_code == 204
     refused(site.client.get(f"/models/iris/versions/{version}"), 404, "model_not_found")
-    with postgres.connect(site.settings, "test") as connection:
+    with Database.of(site.settings).connect("test") as connection:
         (entry,) = audit.entries(connection, limit=9, subject=f"iris/{version}")
         assert version not in {one.version for one in versions.of_model(connection, "iris")}
     assert (entry.actor, entry.action) == ("anonymous", "model.delete")

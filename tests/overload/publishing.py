@@ -10,7 +10,7 @@ from ai_platform.models.registry.manifest import Golden, Manifest, encode
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from harness import Iris
 
 SOURCE = Path(__file__).with_name("costly.py")
@@ -49,6 +49,6 @@ def publish_costly(
         )
     )
     signature = signer(iris.signing_key, iris.keys).sign(manifest)
-    with postgres.connect(settings, "test") as connection:
+    with Database.of(settings).connect("test") as connection:
         version = versions.add(connection, artifact, manifest, signature, created_by="test")
         aliases.point(connection, name, aliases.PRODUCTION, (aliases.Target(version),), by="test")

@@ -12,7 +12,7 @@ from ai_platform.access import keys
 from ai_platform.access.key_spec import KeySpec
 from ai_platform.access.principal import SCOPES
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from harness import Platform, eventually
 
 PROCESSES = 2
@@ -51,7 +51,7 @@ class Several:
     def add(self, name: str, **terms: Any) -> None:
         """Make a key behind the platform's back."""
         wanted = KeySpec(owner=name, scopes=list(SCOPES), **terms)
-        with postgres.connect(self.platform.settings, "test") as connection:
+        with Database.of(self.platform.settings).connect("test") as connection:
             self.texts[name], made = keys.create(connection, wanted, "test", None)
         self.ids[name] = made.id
 

@@ -10,7 +10,7 @@ import psutil
 from access.load import offer
 from access.test_limits import BURST, RATE, SECONDS
 from ai_platform.access import keys
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from harness import SAMPLE, eventually
 from processes.conftest import Several
 from processes.load import Load
@@ -66,7 +66,7 @@ def test_a_key_that_is_revoked_is_refused_by_every_process_within_five_seconds(s
     callers = [several.client("mallory") for _ in range(CONNECTIONS)]
     assert {caller.post("/predict/", json=SAMPLE).status_code for caller in callers} == {200}
     assert several.both_are_called()
-    with postgres.connect(several.platform.settings, "test") as connection:
+    with Database.of(several.platform.settings).connect("test") as connection:
         keys.revoke(connection, several.ids["mallory"], "test")
     begun = time.monotonic()
     eventually(lambda: {caller.post("/predict/", json=SAMPLE).status_code for caller in callers} == {401}, 5)

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from ai_platform.predictions.catalog.versions import VersionSource
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from harness import SAMPLE, Iris, Platform, eventually, publish_iris
 
 # `make live-change` asks for the numbers of the promise.
@@ -128,7 +128,7 @@ def test_a_promotion_is_picked_up_by_polling_when_redis_is_away(settings: Settin
 def test_a_version_that_does_not_load_never_replaces_one_that_works(site: Platform, iris: Iris) -> None:
     good = site.client.post("/predict/", json=SAMPLE).json()["version"]
     bad = publish_iris(site.settings, iris, spoiled=True)
-    with postgres.connect(site.settings, "test") as connection:
+    with Database.of(site.settings).connect("test") as connection:
         named = connection.execute("SELECT version FROM alias_targets").fetchall()
     assert [row["version"] for row in named] == [bad]
     refused = 'aip_model_loads_total{model="iris",outcome="artifact_refused"}'

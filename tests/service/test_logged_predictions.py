@@ -22,7 +22,7 @@ from ai_platform.predictions.log.reading import LoggedPrediction, newest
 from ai_platform.serving.bootstrap import Services
 from ai_platform.serving.predictor import PredictionRequest
 from ai_platform.settings import PREFIX, Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from api_in_thread import live
 from harness import SAMPLE, environment
 
@@ -52,7 +52,7 @@ def wanted(module_settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def seen(wanted: Settings) -> Seen:
-    with postgres.connect(wanted, "test") as connection:
+    with Database.of(wanted).connect("test") as connection:
         key, made = keys.create(connection, KeySpec(owner="alice", scopes=["predict", "jobs"]), "test", None)
     headers = {"Authorization": f"Bearer {key}", "X-Request-ID": "mine-1"}
     with live(wanted) as url, httpx.Client(base_url=url, headers=headers) as client:
@@ -60,7 +60,7 @@ def seen(wanted: Settings) -> Seen:
         answers = [(body, client.post("/predict/", json=body)) for body in bodies]
         assert client.post("/predict/", json={"features": ["no number"]}).status_code == 422
         assert client.post("/predict/async", json=SAMPLE).status_code == 202
-    with postgres.connect(wanted, "test") as connection:
+    with Database.of(wanted).connect("test") as connection:
         logged = {str(row.id): row for row in newest(connection, limit=100)}
     return Seen(wanted, key, made.id, answers, logged)
 
@@ -118,7 +118,7 @@ def test_each_question_of_the_page_has_an_answer(seen: Seen, number: int) -> Non
 def test_a_model_that_fails_is_logged_with_its_code(wanted: Settings) -> None:
     with pytest.raises(ModelFailed):
         asyncio.run(fail(wanted))
-    with postgres.connect(wanted, "test") as connection:
+    with Database.of(wanted).connect("test") as connection:
         row = newest(connection, limit=1)[0]
     assert (row.code, row.output, row.cache, row.owner) == ("model_error", None, None, "anonymous")
     assert row.input == {"rows": [[5.1, 3.5, 1.4, 0.21]], "single": True}

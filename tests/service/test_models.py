@@ -16,15 +16,14 @@ from ai_platform.models.loading.signing import signer, verify
 from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.manifest import decode, encode
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.postgres import BoundedConnection, Database
 from ai_platform.training.model_file import ModelFile
 from harness import SAMPLE, Iris, Platform, eventually, publish_iris
 
 
 @pytest.fixture
 def connection(settings: Settings):  # type: ignore[no-untyped-def]
-    with postgres.connect(settings, "test") as opened:
+    with Database.of(settings).connect("test") as opened:
         yield opened
 
 
@@ -171,7 +170,7 @@ def test_the_api_takes_up_a_new_version_and_keeps_the_old_one_when_the_new_one_i
         publish_iris(settings, iris)
         eventually(lambda: served() == 2, 5, "version 2 is served")
         resign(own_iris, format="shell-script")
-        with postgres.connect(settings, "test") as connection:
+        with Database.of(settings).connect("test") as connection:
             publish(connection, own_iris, aliases.PRODUCTION)
         eventually(lambda: "version not taken up" in platform.parts["api"].log.read_text(), 5, "version 3 is refused")
         assert served() == 2

@@ -26,7 +26,7 @@ from ai_platform.runtimes.base.runtime import Outputs, Value
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import LimitSettings, NonFinite, Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from api_in_thread import live
 from harness import Iris, eventually
 
@@ -64,7 +64,7 @@ def publish(settings: Settings, iris: Iris) -> None:
     artifact.write_bytes(SOURCE)
     described = encode(manifest())
     signature = signer(iris.signing_key, iris.keys).sign(described)
-    with postgres.connect(settings, "test") as connection:
+    with Database.of(settings).connect("test") as connection:
         version = versions.add(connection, artifact, described, signature, created_by="test")
         aliases.point(connection, "ratio", aliases.PRODUCTION, (aliases.Target(version),), by="test")
 

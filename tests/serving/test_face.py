@@ -19,7 +19,7 @@ from ai_platform.serving.bootstrap import Services
 from ai_platform.serving.resolver import Target
 from ai_platform.serving.service import Serving
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from harness import SAMPLE
 
 BODY = orjson.dumps(SAMPLE)
@@ -72,7 +72,7 @@ def asked(settings: Settings, ask: Callable[[Face], Awaitable[Any]]) -> Any:
 
 
 def key_of(settings: Settings, **spec: object) -> bytes:
-    with postgres.connect(settings, "test") as connection:
+    with Database.of(settings).connect("test") as connection:
         wanted = KeySpec(**{"owner": "ann", "scopes": ["predict"], **spec})  # type: ignore[arg-type]
         return keys.create(connection, wanted, "test", None)[0].encode()
 

@@ -10,6 +10,7 @@ from ai_platform import settings as configuration
 from ai_platform.local.embedded.servers import Server, running_servers
 from ai_platform.predictions.log import writer
 from ai_platform.settings import Settings
+from ai_platform.storage.postgres import Database
 from ai_platform.storage.schema import migrate
 from ai_platform.telemetry import PREDICTION_LOG_DROPPED
 from harness import eventually
@@ -21,7 +22,7 @@ def own() -> Iterator[tuple[Server, Settings]]:
     with running_servers(with_valkey=False) as servers:
         assert servers.postgres is not None
         settings = configuration.load(database_url=servers.postgres_url)
-        migrate(settings)
+        migrate(Database.of(settings))
         yield servers.postgres, settings
 
 

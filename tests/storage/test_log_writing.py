@@ -18,7 +18,7 @@ from ai_platform.predictions.log.buffer import Buffer
 from ai_platform.predictions.log.reading import newest
 from ai_platform.predictions.log.retention import LogRetention
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from ai_platform.telemetry import LOOP_FAILURES, PREDICTION_LOG_DROPPED, PREDICTION_LOG_WRITTEN
 from harness import eventually
 from storage.writing import Writing, count, logged, written
@@ -76,7 +76,7 @@ def test_rows_stand_in_the_log_as_they_were_noted(writing: Writing, impatient: S
     writing.note(2)
     writing.note(rows=7, cache=None, code="model_error", output=None)
     writing.write()
-    with postgres.connect(impatient, "test") as connection:
+    with Database.of(impatient).connect("test") as connection:
         rows = newest(connection, limit=10)
         assert [row.id for row in newest(connection, limit=2)] == [row.id for row in rows[:2]]
         assert {row.id for row in newest(connection, limit=10, model="iris", version=1)} == {row.id for row in rows}
@@ -186,7 +186,7 @@ def test_only_what_is_too_old_is_deleted(writing: Writing, impatient: Settings, 
         writing.note(id=id_of(now - age))
     writing.write()
     retention = LogRetention(impatient)
-    with postgres.connect(impatient, "test") as connection:
+    with Database.of(impatient).connect("test") as connection:
         assert not retention.delete_old(connection, rows=10)
     assert logged(owner) == set(writing.noted[-2:])
 
@@ -199,7 +199,7 @@ def test_a_long_cleaning_is_broken_off_and_gone_on_with(
     writing.write()
     retention = LogRetention(impatient)
     rounds = 0
-    with postgres.connect(impatient, "test") as connection, pytest.MonkeyPatch.context() as patch:
+    with Database.of(impatient).connect("test") as connection, pytest.MonkeyPatch.context() as patch:
         patch.setattr("ai_platform.predictions.log.retention.LONGEST_CLEANING_SECONDS", 0)
         while retention.delete_old(connection, rows=10):
             rounds += 1
@@ -213,7 +213,7 @@ def test_a_cleaning_that_fails_raises_nothing_and_is_counted(
     failures = LOOP_FAILURES.labels("prediction-log-retention")._value.get()
     writing.note(id=id_of(datetime.now(UTC) - timedelta(days=8)))
     writing.write()
-    with owner.transaction(), postgres.open_pool(impatient, "test") as pool:
+    with owner.transaction(), Database.of(impatient).pool("test") as pool:
         owner.execute("LOCK TABLE prediction_log")
         retention = LogRetention(impatient)
         retention.clean(pool)

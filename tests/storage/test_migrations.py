@@ -3,6 +3,7 @@
 import psycopg
 
 from ai_platform.settings import Settings
+from ai_platform.storage.postgres import Database
 from ai_platform.storage.schema import migrate, newest_revision
 
 # Table, column as revision 0006 first had it, column since 0007.
@@ -29,7 +30,7 @@ def test_a_database_with_the_former_names_of_columns_gets_the_present_ones(setti
         )
         connection.execute("UPDATE alembic_version SET version_num = '0006'")
         assert sorted(connection.execute(COLUMNS).fetchall()) != wanted
-        migrate(settings)
+        migrate(Database.of(settings))
         assert sorted(connection.execute(COLUMNS).fetchall()) == wanted
         assert str(connection.execute(FUNCTION).fetchone()) == body
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (newest_revision(),)

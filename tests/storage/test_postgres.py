@@ -12,6 +12,7 @@ from ai_platform.errors import StorageUnavailable
 from ai_platform.local.embedded.servers import Server, Servers
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def server(servers: Servers) -> Iterator[Server]:
 def test_a_statement_to_a_stopped_server_is_given_up_and_its_connection_closed(
     impatient: Settings, server: Server
 ) -> None:
-    with postgres.connect(impatient, "test") as connection:
+    with Database.of(impatient).connect("test") as connection:
         server.pause()
         begun = time.monotonic()
         with pytest.raises(psycopg.OperationalError):
@@ -39,7 +40,7 @@ def test_a_statement_to_a_stopped_server_is_given_up_and_its_connection_closed(
 
 
 def test_a_pool_gives_up_on_a_stopped_server_and_works_again_after_it(impatient: Settings, server: Server) -> None:
-    with postgres.open_pool(impatient, "test") as pool:
+    with Database.of(impatient).pool("test") as pool:
         with pool.connection() as connection:
             connection.execute("SELECT 1")
         server.pause()
@@ -50,7 +51,7 @@ def test_a_pool_gives_up_on_a_stopped_server_and_works_again_after_it(impatient:
 
 
 def test_a_long_statement_is_ended_by_the_server_itself(impatient: Settings) -> None:
-    with postgres.connect(impatient, "test") as connection:
+    with Database.of(impatient).connect("test") as connection:
         with pytest.raises(psycopg.errors.QueryCanceled):
             connection.execute("SELECT pg_sleep(5)")
         row = connection.execute("SELECT 1 AS one").fetchone()  # the connection has survived it
@@ -59,7 +60,7 @@ def test_a_long_statement_is_ended_by_the_server_itself(impatient: Settings) -> 
 
 def test_an_asynchronous_statement_to_a_stopped_server_is_given_up(impatient: Settings, server: Server) -> None:
     async def ask() -> float:
-        async with postgres.async_pool(impatient, "test") as pool:
+        async with Database.of(impatient).async_pool("test") as pool:
             await pool.wait()
             server.pause()
             begun = time.monotonic()
@@ -73,7 +74,7 @@ def test_an_asynchronous_statement_to_a_stopped_server_is_given_up(impatient: Se
 
 def test_a_cancelled_statement_to_a_stopped_server_ends_at_once(settings: Settings, server: Server) -> None:
     async def ask() -> float:
-        async with postgres.async_pool(settings, "test") as pool:
+        async with Database.of(settings).async_pool("test") as pool:
             await pool.wait()
             server.pause()
             begun = time.monotonic()
@@ -88,7 +89,7 @@ def test_a_cancelled_statement_to_a_stopped_server_ends_at_once(settings: Settin
 def test_a_server_that_is_not_there_is_a_fact_of_our_own(settings: Settings) -> None:
     nowhere = settings.model_copy(update={"database_url": SecretStr("postgresql://x:y@127.0.0.1:9/z")})
     with pytest.raises(StorageUnavailable):
-        postgres.connect(nowhere, "test")
+        Database.of(nowhere).connect("test")
 
 
 def _eventually_one(pool: object) -> bool:

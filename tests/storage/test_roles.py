@@ -12,11 +12,11 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
-from ai_platform import settings as configuration
 from ai_platform.jobs import statements
 from ai_platform.local.embedded.servers import running_servers
 from ai_platform.predictions.log import retention, writer
-from ai_platform.settings import Settings
+from ai_platform.settings import DatabaseSettings, Settings
+from ai_platform.storage.postgres import Database
 from ai_platform.storage.schema import migrate, newest_revision
 from api_in_thread import live
 from harness import SAMPLE
@@ -191,7 +191,7 @@ def test_an_owner_who_may_make_no_role_migrates_all_the_same_and_is_granted_late
         superuser.execute("CREATE ROLE plain LOGIN NOCREATEROLE PASSWORD 'only-of-this-test'")
         superuser.execute("CREATE DATABASE theirs OWNER plain")
         url = _url(fresh.postgres_url, "plain", "only-of-this-test", "theirs")
-        assert migrate(configuration.load(database_url=url))[1] == newest_revision()
+        assert migrate(Database(url, DatabaseSettings()))[1] == newest_revision()
         with psycopg.connect(url, autocommit=True) as theirs:
             repeated = theirs.execute("SELECT grant_platform_roles()").fetchone()
             assert repeated == (list(ROLES),)

@@ -16,7 +16,7 @@ from ai_platform.errors import KeysUnavailable, Unauthenticated
 from ai_platform.processes.background import ThreadLoop
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.postgres import BoundedConnection, Database
 from ai_platform.telemetry import AUTHENTICATION_FAILURES, logger
 
 log = logger(__name__)
@@ -53,7 +53,7 @@ class Keyring:
 
     def __init__(self, settings: Settings) -> None:
         self._access = settings.access
-        self._pool = postgres.open_pool(settings, "api-keys", size=2)
+        self._pool = Database.of(settings).pool("api-keys", size=2)
         self._held: dict[bytes, _Held] = {}
         self._usable_until = 0.0
         self._reading = threading.Lock()

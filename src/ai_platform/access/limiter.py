@@ -13,7 +13,6 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Callable
 
 import redis.asyncio
 import redis.exceptions
@@ -22,8 +21,8 @@ from ai_platform.access.gcra import Bucket, Limit, limit_of
 from ai_platform.access.principal import Principal
 from ai_platform.errors import RateLimited
 from ai_platform.processes.background import TaskLoop
-from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX
+from ai_platform.settings import AccessSettings
+from ai_platform.storage.redis import KEY_PREFIX, Redis
 from ai_platform.telemetry import LIMITER_DEGRADED, RATE_LIMITED, logger
 
 log = logger(__name__)
@@ -109,15 +108,14 @@ class Limiter:
     """The limits of one API process; asks Redis for nothing until a limit is in use.
 
     Args:
-        settings: limits of addresses, and how long a Redis that failed is left alone.
-        client: makes a client of Redis.
+        redis: where the processes settle.
+        access: limits of addresses.
     """
 
-    def __init__(self, settings: Settings, client: Callable[[Settings], redis.asyncio.Redis]) -> None:
-        access = settings.access
+    def __init__(self, redis: Redis, access: AccessSettings) -> None:
         self.per_address = limit_of(access.address_rows_per_second, access.address_burst_rows)
-        self._pause = settings.redis.breaker_seconds
-        self._redis = client(settings)
+        self._pause = redis.limits.breaker_seconds
+        self._redis = redis.async_client()
         self._settle_script = self._redis.register_script(_SETTLE)
         self._buckets: dict[str, Bucket] = {}
         self._in_use = asyncio.Event()

@@ -22,10 +22,10 @@ def audit(
     data_dir: DataDir = None,
 ) -> None:
     """Show the newest entries of the audit log."""
-    from ai_platform.storage import postgres
     from ai_platform.storage.audit import entries
+    from ai_platform.storage.postgres import Database
 
-    with postgres.connect(settings_for(data_dir), "audit") as connection:
+    with Database.of(settings_for(data_dir)).connect("audit") as connection:
         found = entries(connection, limit=limit, before=before, subject=subject)
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(found), indent=2))

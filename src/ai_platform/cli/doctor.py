@@ -51,9 +51,10 @@ def postgresql(settings: Settings) -> str:
 
 def schema(settings: Settings) -> str:
     """The schema is the one that this code needs."""
+    from ai_platform.storage.postgres import Database
     from ai_platform.storage.schema import current_revision, newest_revision
 
-    found, needed = _asked(lambda: current_revision(settings)), newest_revision()
+    found, needed = _asked(lambda: current_revision(Database.of(settings))), newest_revision()
     if found != needed:
         raise Ailment(f"schema {found or 'empty'}, this version needs {needed}", "run `ai-platform migrate`")
     return str(found)
@@ -111,10 +112,10 @@ def workers(settings: Settings) -> str:
 def jobs(settings: Settings) -> str:
     """All invariants of the jobs hold."""
     from ai_platform.jobs.invariants import INVARIANTS, broken
-    from ai_platform.storage import postgres
+    from ai_platform.storage.postgres import Database, translated
 
     def look() -> dict[str, list[object]]:
-        with postgres.connect(settings, "doctor") as connection, postgres.translated():
+        with Database.of(settings).connect("doctor") as connection, translated():
             return broken(connection, settings.jobs)
 
     found = _asked(look)
@@ -125,10 +126,10 @@ def jobs(settings: Settings) -> str:
 
 
 def _query(settings: Settings, statement: str, parameters: dict[str, object] | None = None) -> list[dict[str, object]]:
-    from ai_platform.storage import postgres
+    from ai_platform.storage.postgres import Database, translated
 
     def ask() -> list[dict[str, object]]:
-        with postgres.connect(settings, "doctor") as connection, postgres.translated():
+        with Database.of(settings).connect("doctor") as connection, translated():
             return connection.execute(statement, parameters).fetchall()
 
     return _asked(ask)
@@ -146,10 +147,10 @@ def _asked(ask: Callable[[], Found]) -> Found:
 def _redis_info(settings: Settings, section: str) -> dict[str, object]:
     import redis.exceptions
 
-    from ai_platform.storage.redis import client
+    from ai_platform.storage.redis import Redis
 
     try:
-        info: dict[str, object] = client(settings).info(section)
+        info: dict[str, object] = Redis.of(settings).client().info(section)
     except InvalidSettings as error:
         raise Ailment(error.detail, "run `ai-platform up`, or set AI_PLATFORM_REDIS_URL") from error
     except (redis.exceptions.RedisError, OSError) as error:

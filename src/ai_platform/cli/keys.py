@@ -139,9 +139,9 @@ def _settings(data_dir: Any) -> Iterator[Settings]:
 
 @contextmanager
 def _connection(settings: Settings) -> Iterator[Any]:
-    from ai_platform.storage import postgres
+    from ai_platform.storage.postgres import Database
 
-    with postgres.connect(settings, "keys") as connection:
+    with Database.of(settings).connect("keys") as connection:
         yield connection
 
 

@@ -86,10 +86,11 @@ def migrate(
 ) -> None:
     """Bring the database to the newest schema, and take on the key of AI_PLATFORM_ADMIN_KEY_FILE if it is set."""
     from ai_platform.cli.keys import ensure_admin_key
+    from ai_platform.storage.postgres import Database
     from ai_platform.storage.schema import migrate as bring
 
     settings = settings_for(data_dir)
-    before, after = bring(settings)
+    before, after = bring(Database.of(settings))
     console.print(f"schema {after}: nothing to do" if before == after else f"schema {before or 'empty'} → {after}")
     ensure_admin_key(settings)
     if with_model:

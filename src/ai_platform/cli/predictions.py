@@ -28,11 +28,11 @@ def predictions(
 ) -> None:
     """Show the newest predictions of the prediction log, which holds a sample of the synchronous ones."""
     from ai_platform.predictions.log.reading import newest
-    from ai_platform.storage import postgres
+    from ai_platform.storage.postgres import Database
 
     if version is not None and model is None:
         raise InvalidParameter("version", "--version needs --model")
-    with postgres.connect(settings_for(data_dir), "predictions") as connection:
+    with Database.of(settings_for(data_dir)).connect("predictions") as connection:
         found = newest(connection, limit=last, model=model, version=version)
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(found), indent=2))

@@ -73,8 +73,8 @@ def train_and_publish(settings: Settings, output: Path) -> None:
 
 def _is_published(settings: Settings) -> bool:
     from ai_platform.models.registry import aliases
-    from ai_platform.storage import postgres
+    from ai_platform.storage.postgres import Database
 
-    with postgres.connect(settings, "train") as connection:
+    with Database.of(settings).connect("train") as connection:
         known = aliases.of_model(connection, settings.models.default)
     return any(alias.name == aliases.PRODUCTION for alias in known)

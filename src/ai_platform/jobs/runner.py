@@ -24,7 +24,8 @@ from ai_platform.predictions.catalog.directory import ModelDirectory
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
-from ai_platform.storage.redis import Breaker, client
+from ai_platform.storage.postgres import Database
+from ai_platform.storage.redis import Breaker, Redis
 from ai_platform.telemetry import logger
 
 log = logger(__name__)
@@ -48,9 +49,9 @@ class JobRunner:
     def __init__(self, settings: Settings, notify: Callable[[], None]) -> None:
         self._settings = settings
         self._notify = notify
-        self._pool = postgres.open_pool(settings, "worker")
+        self._pool = Database.of(settings).pool("worker")
         self._directory = ModelDirectory(settings, "worker")
-        self._redis = client(settings)
+        self._redis = Redis.of(settings).client()
         self._redis_breaker = Breaker(settings.redis.breaker_seconds)
         self._may_hold_unknown_jobs = False
         self._busy = threading.Lock()

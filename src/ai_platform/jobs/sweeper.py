@@ -18,9 +18,8 @@ from ai_platform.models.registry import uploads, versions
 from ai_platform.predictions.log.retention import LogRetention
 from ai_platform.processes.background import ThreadLoop
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import BoundedConnection
-from ai_platform.storage.redis import KEY_PREFIX, Breaker, client
+from ai_platform.storage.postgres import BoundedConnection, Database
+from ai_platform.storage.redis import KEY_PREFIX, Breaker, Redis
 from ai_platform.telemetry import logger
 
 log = logger(__name__)
@@ -44,9 +43,9 @@ class Sweeper:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._jobs = settings.jobs
-        self._pool = postgres.open_pool(settings, "sweeper")
+        self._pool = Database.of(settings).pool("sweeper")
         self._app = celery_app(settings, for_publishing=True)
-        self._redis = client(settings)
+        self._redis = Redis.of(settings).client()
         self._breaker = Breaker(settings.redis.breaker_seconds)
         self._host = host_identity()
         self._lease = timedelta(seconds=self._jobs.lease_seconds)

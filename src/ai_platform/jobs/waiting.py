@@ -13,7 +13,7 @@ from ai_platform.jobs.job import FINAL, stage
 from ai_platform.jobs.reading import JobReader
 from ai_platform.processes.background import TaskLoop
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, async_client
+from ai_platform.storage.redis import KEY_PREFIX, Redis
 from ai_platform.telemetry import logger
 
 log = logger(__name__)
@@ -72,7 +72,7 @@ class JobWatcher:
     def __init__(self, settings: Settings, reader: JobReader) -> None:
         self._reader = reader
         self._most = settings.limits.waiters
-        self._redis = async_client(settings)
+        self._redis = Redis.of(settings).async_client()
         self._watches: dict[uuid.UUID, set[Watch]] = {}
         self._count = 0
         self._hint = asyncio.Event()

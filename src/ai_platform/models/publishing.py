@@ -20,7 +20,7 @@ from ai_platform.models.registry.serving_reports import Waited
 from ai_platform.models.validation.validate import Signed, Validated, ValidationReport, validate
 from ai_platform.settings import Settings
 from ai_platform.storage import audit, postgres
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.postgres import BoundedConnection, Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def publish(
             raise
         manifest, signature = _signed(described, validated, signer)
         on_step("recording it")
-        with postgres.connect(settings, "publish") as connection:
+        with Database.of(settings).connect("publish") as connection:
             version, named = _record(connection, artifact, manifest, signature, validated, by=by, alias=alias)
     announce(settings, validated.manifest.model)
     waited = _await_answers(settings, validated.manifest.model, [version], on_step) if named else None
@@ -183,7 +183,7 @@ def _await_answers(
     if not settings.models.answer_seconds:
         return None
     on_step("waiting until it answers")
-    with contextlib.suppress(StorageUnavailable), postgres.connect(settings, "models") as connection:
+    with contextlib.suppress(StorageUnavailable), Database.of(settings).connect("models") as connection:
         return serving_reports.wait(connection, model, versions, settings.models.answer_seconds)
     return None
 
@@ -249,14 +249,14 @@ def _model_of(described: Signed | Draft) -> str:
 
 def _record_refusal(settings: Settings, by: str, model: str, error: PlatformError) -> None:
     """The refusal itself matters more than its record, so a database that is away does not hide it."""
-    with contextlib.suppress(StorageUnavailable), postgres.connect(settings, "publish") as connection:
+    with contextlib.suppress(StorageUnavailable), Database.of(settings).connect("publish") as connection:
         audit.record(connection, actor=by, action="model.publish", subject=model, outcome="refused", why=error.detail)
 
 
 @contextlib.contextmanager
 def _recorded(settings: Settings, by: str, action: str, subject: str, **detail: Any):  # type: ignore[no-untyped-def]
     """A connection with a transaction in which a change and its entry stand or fall together."""
-    with postgres.connect(settings, "models") as connection:
+    with Database.of(settings).connect("models") as connection:
         try:
             with postgres.translated(), connection.transaction():
                 yield connection

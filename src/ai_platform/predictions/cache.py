@@ -11,7 +11,7 @@ from ai_platform.inputs.instances import Instances
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.processes.background import TaskLoop
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, Breaker, async_client
+from ai_platform.storage.redis import KEY_PREFIX, Breaker, Redis
 from ai_platform.telemetry import CACHE, logger
 
 log = logger(__name__)
@@ -32,7 +32,7 @@ class AnswerCache:
     def __init__(self, settings: Settings) -> None:
         self._mode = settings.cache.mode
         self._ttl = settings.cache.ttl_seconds
-        self._redis = async_client(settings)
+        self._redis = Redis.of(settings).async_client()
         self._breaker = Breaker(settings.redis.breaker_seconds)
         self._round_trip = ASSUMED_ROUND_TRIP
         self._measuring = TaskLoop("cache", self._measure_again, failure="Redis not measured", pause=MEASURE_SECONDS)

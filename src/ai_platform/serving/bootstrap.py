@@ -25,8 +25,8 @@ from ai_platform.serving.predictor import Predictor
 from ai_platform.serving.resolver import Resolver
 from ai_platform.serving.service import Serving
 from ai_platform.settings import Settings
-from ai_platform.storage.postgres import AsyncBoundedConnection, async_pool
-from ai_platform.storage.redis import async_client
+from ai_platform.storage.postgres import AsyncBoundedConnection, Database
+from ai_platform.storage.redis import Redis
 
 LOOK_SECONDS = 0.02
 
@@ -40,8 +40,8 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.pool: AsyncConnectionPool[AsyncBoundedConnection] = async_pool(settings, "api")
-        self.redis: redis.asyncio.Redis = async_client(settings)
+        self.pool: AsyncConnectionPool[AsyncBoundedConnection] = Database.of(settings).async_pool("api")
+        self.redis: redis.asyncio.Redis = Redis.of(settings).async_client()
         computing = Computing(settings)
         self.directory = ModelDirectory(settings, "api", computing)
         self.predictor = Predictor(AnswerCache(settings), PredictionLog(settings, "api"), computing)
@@ -51,7 +51,7 @@ class Services:
         self.jobs = JobReader(self.pool)
         self.watcher = JobWatcher(settings, self.jobs)
         self.keyring = Keyring(settings) if settings.auth == "on" else None
-        self.limiter = Limiter(settings, async_client)
+        self.limiter = Limiter(Redis.of(settings), settings.access)
         self.authorizer = Authorizer(self.keyring, self.limiter)
         self.counting = Counting()
         resolver = Resolver(self.directory, settings.models.load_seconds)

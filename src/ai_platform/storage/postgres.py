@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import psycopg
@@ -12,7 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from ai_platform.errors import StorageUnavailable
-from ai_platform.settings import Settings
+from ai_platform.settings import DatabaseSettings, Settings
 
 Result = TypeVar("Result")
 
@@ -70,40 +71,6 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[DictRow]):
             raise
 
 
-def connection_arguments(settings: Settings, name: str) -> dict[str, Any]:
-    """What every connection is opened with: limits on both sides, autocommit, rows as dicts.
-
-    Args:
-        settings: the platform's settings.
-        name: shown in `pg_stat_activity` (`aip-api`).
-    """
-    limit_ms = int(settings.database.statement_seconds * 1000)
-    return {
-        "autocommit": True,
-        "row_factory": dict_row,
-        "connect_timeout": settings.database.connect_seconds,
-        "application_name": f"aip-{name}",
-        "options": f"-c statement_timeout={limit_ms} -c lock_timeout={min(limit_ms, 2000)}"
-        " -c idle_in_transaction_session_timeout=10000",
-        "keepalives_idle": 30,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": limit_ms,
-    }
-
-
-def connect(settings: Settings, name: str) -> BoundedConnection:
-    """One connection, for commands that do one thing.
-
-    Raises:
-        StorageUnavailable: PostgreSQL cannot be reached.
-    """
-    with translated():
-        connection = BoundedConnection.connect(settings.database_dsn, **connection_arguments(settings, name))
-    connection.time_limit = settings.database.statement_seconds + GRACE_SECONDS
-    return connection
-
-
 class _OpenedWhenUsed(ConnectionPool[BoundedConnection]):
     """A pool that starts its threads with the first connection that is asked of it, and not where it is made."""
 
@@ -112,36 +79,91 @@ class _OpenedWhenUsed(ConnectionPool[BoundedConnection]):
         return super().getconn(timeout)
 
 
-def open_pool(settings: Settings, name: str, size: int = 1) -> ConnectionPool[BoundedConnection]:
-    """A pool for threads of plain code; it connects at its first use, and anew when it is asked after a failure."""
-    return _OpenedWhenUsed(
-        settings.database_dsn,
-        connection_class=_bounded(BoundedConnection, settings),
-        kwargs=connection_arguments(settings, name),
-        min_size=1,
-        max_size=size,
-        timeout=settings.database.connect_seconds,
-        reconnect_timeout=RECONNECT_SECONDS,
-        num_workers=1,
-        open=False,
-        name=name,
-    )
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A PostgreSQL, of which every connection and pool is asked; made of the settings once.
 
+    The `name` of each is shown in `pg_stat_activity` (`aip-api`).
 
-def async_pool(settings: Settings, name: str) -> AsyncConnectionPool[AsyncBoundedConnection]:
-    """A pool for an API process, not yet open; `max_waiting` bounds its queue."""
-    return AsyncConnectionPool(
-        settings.database_dsn,
-        connection_class=_bounded(AsyncBoundedConnection, settings),
-        kwargs=connection_arguments(settings, name),
-        min_size=min(2, settings.database.pool_size),
-        max_size=settings.database.pool_size,
-        timeout=settings.database.connect_seconds,
-        max_waiting=256,
-        reconnect_timeout=RECONNECT_SECONDS,
-        open=False,
-        name=name,
-    )
+    Attributes:
+        url: with its password.
+        limits: how long it is waited for, and how many connections an API process has.
+    """
+
+    url: str = field(repr=False)
+    limits: DatabaseSettings
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Database":
+        """The one that the settings name.
+
+        Raises:
+            InvalidSettings: they name none.
+        """
+        return cls(settings.database_dsn, settings.database)
+
+    def connect(self, name: str) -> BoundedConnection:
+        """One connection, for commands that do one thing.
+
+        Raises:
+            StorageUnavailable: PostgreSQL cannot be reached.
+        """
+        with translated():
+            connection = BoundedConnection.connect(self.url, **self._arguments(name))
+        connection.time_limit = self._time_limit
+        return connection
+
+    def pool(self, name: str, size: int = 1) -> ConnectionPool[BoundedConnection]:
+        """A pool for threads of plain code; it connects at its first use, and anew when it is asked after a failure."""
+        return _OpenedWhenUsed(
+            self.url,
+            connection_class=type("BoundedConnection", (BoundedConnection,), {"time_limit": self._time_limit}),
+            kwargs=self._arguments(name),
+            min_size=1,
+            max_size=size,
+            timeout=self.limits.connect_seconds,
+            reconnect_timeout=RECONNECT_SECONDS,
+            num_workers=1,
+            open=False,
+            name=name,
+        )
+
+    def async_pool(self, name: str) -> AsyncConnectionPool[AsyncBoundedConnection]:
+        """A pool for an API process, not yet open; `max_waiting` bounds its queue."""
+        return AsyncConnectionPool(
+            self.url,
+            connection_class=type(
+                "AsyncBoundedConnection", (AsyncBoundedConnection,), {"time_limit": self._time_limit}
+            ),
+            kwargs=self._arguments(name),
+            min_size=min(2, self.limits.pool_size),
+            max_size=self.limits.pool_size,
+            timeout=self.limits.connect_seconds,
+            max_waiting=256,
+            reconnect_timeout=RECONNECT_SECONDS,
+            open=False,
+            name=name,
+        )
+
+    @property
+    def _time_limit(self) -> float:
+        return self.limits.statement_seconds + GRACE_SECONDS
+
+    def _arguments(self, name: str) -> dict[str, Any]:
+        """What every connection is opened with: limits on both sides, autocommit, rows as dicts."""
+        limit_ms = int(self.limits.statement_seconds * 1000)
+        return {
+            "autocommit": True,
+            "row_factory": dict_row,
+            "connect_timeout": self.limits.connect_seconds,
+            "application_name": f"aip-{name}",
+            "options": f"-c statement_timeout={limit_ms} -c lock_timeout={min(limit_ms, 2000)}"
+            " -c idle_in_transaction_session_timeout=10000",
+            "keepalives_idle": 30,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": limit_ms,
+        }
 
 
 @contextmanager
@@ -155,11 +177,3 @@ def translated() -> Iterator[None]:
         yield
     except psycopg.OperationalError as error:
         raise StorageUnavailable("the database did not answer in time") from error
-
-
-Bounded = TypeVar("Bounded", bound=type[BoundedConnection] | type[AsyncBoundedConnection])
-
-
-def _bounded(kind: Bounded, settings: Settings) -> Bounded:
-    limit = settings.database.statement_seconds + GRACE_SECONDS
-    return type(kind.__name__, (kind,), {"time_limit": limit})  # type: ignore[return-value]

@@ -10,13 +10,13 @@ from sqlalchemy import Connection, create_engine, make_url, pool, text
 from sqlalchemy.exc import OperationalError
 
 from ai_platform.errors import StorageUnavailable
-from ai_platform.settings import Settings
+from ai_platform.storage.postgres import Database
 
 # Two migrations at once would both find no tables; whoever holds this lock goes first.
 MIGRATION_LOCK = 0x0A1B_0001
 
 
-def migrate(settings: Settings) -> tuple[str | None, str]:
+def migrate(database: Database) -> tuple[str | None, str]:
     """Bring the database to the newest schema.
 
     Returns:
@@ -25,7 +25,7 @@ def migrate(settings: Settings) -> tuple[str | None, str]:
     Raises:
         StorageUnavailable: PostgreSQL cannot be reached.
     """
-    engine = create_engine(_sqlalchemy_url(settings), poolclass=pool.NullPool, connect_args={"connect_timeout": 5})
+    engine = create_engine(_sqlalchemy_url(database), poolclass=pool.NullPool, connect_args={"connect_timeout": 5})
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
@@ -41,13 +41,13 @@ def migrate(settings: Settings) -> tuple[str | None, str]:
         engine.dispose()
 
 
-def current_revision(settings: Settings) -> str | None:
+def current_revision(database: Database) -> str | None:
     """The revision at which the database stands; None for an empty one.
 
     Raises:
         StorageUnavailable: PostgreSQL cannot be reached.
     """
-    engine = create_engine(_sqlalchemy_url(settings), poolclass=pool.NullPool, connect_args={"connect_timeout": 5})
+    engine = create_engine(_sqlalchemy_url(database), poolclass=pool.NullPool, connect_args={"connect_timeout": 5})
     try:
         with engine.connect() as connection:
             return _current(connection)
@@ -75,6 +75,6 @@ def _config(connection: Connection | None) -> Config:
     return config
 
 
-def _sqlalchemy_url(settings: Settings) -> str:
-    url = make_url(settings.database_dsn).set(drivername="postgresql+psycopg")
+def _sqlalchemy_url(database: Database) -> str:
+    url = make_url(database.url).set(drivername="postgresql+psycopg")
     return url.render_as_string(hide_password=False)

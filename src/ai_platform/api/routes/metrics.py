@@ -17,7 +17,7 @@ from ai_platform.jobs import statements
 from ai_platform.jobs.invariants import INVARIANTS, broken
 from ai_platform.serving.bootstrap import Services
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from ai_platform.telemetry import BROKEN, JOBS, QUEUE_AGE, WORKERS, flush_tallies, logger
 
 routes = Routes("status")
@@ -83,7 +83,7 @@ async def _read_invariants(services: Services) -> None:
 
 
 def _broken(settings: Settings) -> dict[str, list[Any]]:
-    with postgres.connect(settings, "metrics") as connection:
+    with Database.of(settings).connect("metrics") as connection:
         return broken(connection, settings.jobs)
 
 

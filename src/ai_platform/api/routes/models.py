@@ -42,8 +42,7 @@ from ai_platform.models.registry.views import (
 from ai_platform.models.validation.validate import Signed
 from ai_platform.runtimes.base.runtime import Value
 from ai_platform.runtimes.base.signature import Feature
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.postgres import BoundedConnection, Database
 
 routes = Routes("models")
 
@@ -257,7 +256,7 @@ def publish_version(request: Request, name: Name, body: PublishBody) -> Reply[Ve
 
 def connection_of(request: Request) -> BoundedConnection:
     """A connection to PostgreSQL for one request, which opens and closes it."""
-    return postgres.connect(services_of(request).settings, "api-models")
+    return Database.of(services_of(request).settings).connect("api-models")
 
 
 def _version(request: Request, name: str, version: int) -> VersionDetail:

@@ -96,9 +96,9 @@ def list_models(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """All models, with what their aliases name."""
     from ai_platform.models.registry import aliases, versions
     from ai_platform.models.registry.views import model_view
-    from ai_platform.storage import postgres
+    from ai_platform.storage.postgres import Database
 
-    with postgres.connect(settings_for(data_dir), "models") as connection:
+    with Database.of(settings_for(data_dir)).connect("models") as connection:
         known = aliases.everything(connection)
         bodies = [msgspec.to_builtins(model_view(record, known)) for record in versions.models(connection)]
     if as_json:
@@ -206,11 +206,11 @@ def download(
 
     from ai_platform.models.registry import versions
     from ai_platform.models.registry.manifest import decode
-    from ai_platform.storage import postgres
+    from ai_platform.storage.postgres import Database
     from ai_platform.training.model_file import ModelFile
 
     files = ModelFile.beside(output)
-    with postgres.connect(settings_for(data_dir), "models") as connection, Progress(console=console) as progress:
+    with Database.of(settings_for(data_dir)).connect("models") as connection, Progress(console=console) as progress:
         found = versions.find(connection, name, version)
         bar = progress.add_task(output.name, total=decode(found.manifest).size)
         with files.artifact.open("wb") as file:
@@ -255,9 +255,9 @@ def _target(given: str) -> Any:
 def _version(settings: Settings, name: str, version: int) -> dict[str, Any]:
     from ai_platform.models.registry import aliases, serving_reports, versions
     from ai_platform.models.registry.views import version_detail
-    from ai_platform.storage import postgres
+    from ai_platform.storage.postgres import Database
 
-    with postgres.connect(settings, "models") as connection:
+    with Database.of(settings).connect("models") as connection:
         found = versions.find(connection, name, version)
         served = serving_reports.of_model(connection, name)
         shown: dict[str, Any] = msgspec.to_builtins(version_detail(found, aliases.of_model(connection, name), served))
@@ -267,9 +267,9 @@ def _version(settings: Settings, name: str, version: int) -> dict[str, Any]:
 def _versions(settings: Settings, name: str) -> list[dict[str, Any]]:
     from ai_platform.models.registry import aliases, serving_reports, versions
     from ai_platform.models.registry.views import version_view
-    from ai_platform.storage import postgres
+    from ai_platform.storage.postgres import Database
 
-    with postgres.connect(settings, "models") as connection:
+    with Database.of(settings).connect("models") as connection:
         known = aliases.of_model(connection, name)
         served = serving_reports.of_model(connection, name)
         found = versions.of_model(connection, name)

@@ -9,7 +9,7 @@ import redis.exceptions
 
 from ai_platform.errors import InvalidSettings
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, Breaker, client
+from ai_platform.storage.redis import KEY_PREFIX, Breaker, Redis
 
 CHANNEL = f"{KEY_PREFIX}models"
 
@@ -17,7 +17,7 @@ CHANNEL = f"{KEY_PREFIX}models"
 def announce(settings: Settings, model: str) -> None:
     """Tell every process that a model's aliases changed; whoever does not hear it sees it at its next look."""
     with contextlib.suppress(redis.exceptions.RedisError, OSError, InvalidSettings):
-        client(settings).publish(CHANNEL, model)
+        Redis.of(settings).client().publish(CHANNEL, model)
 
 
 class Announcements:
@@ -45,7 +45,7 @@ class Announcements:
         """Whether something was announced; a quarter of a second at most, so that a stop is seen in time."""
         try:
             if self._channel is None:
-                self._channel = client(self._settings).pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+                self._channel = Redis.of(self._settings).client().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 self._channel.subscribe(CHANNEL)
             return self._channel.get_message(timeout=seconds) is not None
         except (redis.exceptions.RedisError, OSError):

@@ -11,6 +11,7 @@ from ai_platform.models.registry.versions import ARTIFACTS_LOCK, artifact_parts
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.artifacts import CHUNK_BYTES, ArtifactMissing, open_store
+from ai_platform.storage.postgres import Database
 
 KEPT = timedelta(hours=1)
 
@@ -58,7 +59,11 @@ class Upload:
         """
         self._file.seek(0)
         sha256 = self._digest.digest()
-        with postgres.connect(self._settings, "upload") as connection, postgres.translated(), connection.transaction():
+        with (
+            Database.of(self._settings).connect("upload") as connection,
+            postgres.translated(),
+            connection.transaction(),
+        ):
             connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (ARTIFACTS_LOCK,))
             open_store(connection).put(sha256, iter(lambda: self._file.read(CHUNK_BYTES), b""))
             connection.execute("UPDATE artifacts SET created_at = now() WHERE sha256 = %s", (sha256,))
@@ -73,7 +78,7 @@ def fetch(settings: Settings, sha256: bytes, path: Path) -> None:
         StorageUnavailable: PostgreSQL is away.
     """
     try:
-        with postgres.connect(settings, "upload") as connection, path.open("xb") as file:
+        with Database.of(settings).connect("upload") as connection, path.open("xb") as file:
             for part in artifact_parts(connection, sha256):
                 file.write(part)
     except ArtifactMissing:

@@ -11,8 +11,7 @@ from ai_platform.errors import PlatformError
 from ai_platform.models.registry import serving_reports
 from ai_platform.predictions.catalog.conditions import Condition
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.postgres import BoundedConnection, Database
 
 KINDS = ("api", "worker")
 
@@ -68,7 +67,7 @@ class ServingReport:
         with self._lock:
             self._ended = True
             if self._begun:
-                with contextlib.suppress(PlatformError), postgres.connect(self._settings, self._kind) as connection:
+                with contextlib.suppress(PlatformError), Database.of(self._settings).connect(self._kind) as connection:
                     serving_reports.withdraw(connection, self._process)
 
 

@@ -21,6 +21,7 @@ from ai_platform.runtimes.base.pool import Pool
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import Settings
 from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from ai_platform.telemetry import LOADED_BYTES, MODEL_LOADS, logger
 
 log = logger(__name__)
@@ -45,7 +46,7 @@ class VersionSource:
 
     def __init__(self, settings: Settings, name: str, computing: Computing | None = None) -> None:
         self._settings = settings
-        self._connections = postgres.open_pool(settings, f"{name}-models", _CONNECTIONS)
+        self._connections = Database.of(settings).pool(f"{name}-models", _CONNECTIONS)
         self._loader = Loader(settings, self._fetch)
         self._computing = computing
         self._build = partial(

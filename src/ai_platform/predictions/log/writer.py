@@ -16,8 +16,7 @@ from ai_platform.errors import PlatformError
 from ai_platform.predictions.log.buffer import Buffer, LogRecord
 from ai_platform.processes.background import ThreadLoop
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.postgres import BoundedConnection, Database
 from ai_platform.telemetry import PREDICTION_LOG_DROPPED, PREDICTION_LOG_WRITTEN, logger
 
 log = logger(__name__)
@@ -150,7 +149,7 @@ class LogWriter:
 
     def _copy(self, batch: list[Row]) -> None:
         if self._pool is None:
-            self._pool = postgres.open_pool(self._settings, self._name)
+            self._pool = Database.of(self._settings).pool(self._name)
         pause = _Pause()
         with self._pool.connection() as connection, connection.cursor() as cursor, cursor.copy(COPY) as copy:
             for row in batch:
