@@ -24,9 +24,10 @@ from ai_platform.models.loading.signing import signer
 from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.announcements import announce
 from ai_platform.models.registry.manifest import decode, encode
-from ai_platform.models.validation.validate import Signed, Validated, validate
+from ai_platform.models.validation.validate import Signed, Validated, Validator
 from ai_platform.settings import PREFIX, Settings
 from ai_platform.storage.postgres import Database
+from ai_platform.storage.redis import Redis
 from ai_platform.training import iris as iris_training
 from ai_platform.training import model_file
 
@@ -61,7 +62,10 @@ def written(trained: iris_training.Trained, folder: Path, keys: Path, signing_ke
     models = configuration.load().models.model_copy(update={"trusted_keys_dir": keys})
     settings = configuration.load(models=models)
     return Iris(
-        files, keys, signing_key, validate(files.artifact, files.signed(), settings, is_signed=False, workdir=folder)
+        files,
+        keys,
+        signing_key,
+        Validator.of(settings).validate(files.artifact, files.signed(), is_signed=False, workdir=folder),
     )
 
 
@@ -83,7 +87,7 @@ def publish_iris(settings: Settings, iris: Iris, *, spoiled: bool = False) -> in
             validation=msgspec.to_builtins(validated.report),
         )  # fmt: skip
         aliases.point(connection, "iris", aliases.PRODUCTION, (aliases.Target(version),), by="test")
-    announce(settings, "iris")
+    announce(Redis.of(settings) if settings.redis_url else None, "iris")
     return version
 
 

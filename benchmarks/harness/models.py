@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from ai_platform.models import publishing
 from ai_platform.models.loading.signing import signer
+from ai_platform.models.publishing import Publisher
 from ai_platform.models.registry.manifest import Draft
 from ai_platform.settings import Settings
 from ai_platform.training.publish import publish
@@ -87,7 +87,7 @@ class Model:
         source.write_text(text, encoding="utf-8")
         keys = signer(settings.signing_key_file, settings.trusted_keys_dir)
         draft = Draft(model=self.name, format="python")
-        return publishing.publish(settings, source, draft, by="benchmark", signer=keys).report.form
+        return Publisher.of(settings).publish(source, draft, by="benchmark", signer=keys).report.form
 
     def pickle(self, folder: Path) -> Path:
         """The bare estimator, for the naive design."""

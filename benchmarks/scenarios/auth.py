@@ -13,6 +13,7 @@ from typing import Any
 
 from ai_platform.access.keyring import Keyring
 from ai_platform.serving.authorizer import Authorizer
+from ai_platform.storage.postgres import Database
 from benchmarks.harness.figures import ratios, table
 from benchmarks.harness.in_process import application, head, headers, target_of, thread_micros
 from benchmarks.harness.scenario import Bench, Figures, Scenario
@@ -68,7 +69,7 @@ async def _in_process(bench: Bench, texts: dict[str, str], chunks: int) -> Figur
     body = bench.site.models["iris"].body(1).encode()
     async with application(bench.site.settings) as made:
         services, target = made.services, target_of(made)
-        ring = Keyring(bench.site.settings)
+        ring = Keyring(Database.of(bench.site.settings), bench.site.settings.access)
         ring.refresh()
         for number in range(chunks + WARM):
             for way in WAYS:

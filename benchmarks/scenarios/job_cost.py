@@ -24,6 +24,7 @@ from ai_platform.predictions.catalog.versions import VersionSource
 from ai_platform.predictions.ids import new_id
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import BoundedConnection, Database
+from ai_platform.storage.redis import Redis
 from benchmarks.harness.in_process import parts_table
 from benchmarks.harness.scenario import DURABLE, Bench, Figures, Scenario
 
@@ -40,7 +41,7 @@ class Parts:
 
     def __init__(self, settings: Settings, connection: BoundedConnection, runs: int) -> None:
         self.settings, self.connection, self.runs = settings, connection, runs
-        self.source = VersionSource(settings, "bench")
+        self.source = VersionSource.of(settings, "bench")
         self.prepared = self.source.pool.get(("iris", 1))
         connection.execute("CREATE TABLE IF NOT EXISTS bare_rows (id uuid PRIMARY KEY, state text, input text)")
 
@@ -162,7 +163,7 @@ def _worker_parts(parts: Parts, count: int) -> Iterator[Part]:
 
 
 def notifying_parts(parts: Parts) -> Iterator[Part]:
-    app = celery_app(parts.settings, for_publishing=True)
+    app = celery_app(Redis.of(parts.settings))
     client = redis.Redis.from_url(parts.settings.redis_dsn)
     ids = [str(new_id()) for _ in range(64)]
     push = parts.micros(lambda: client.lpush("bench", b"x" * 3_000), 1)

@@ -20,11 +20,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
 from ai_platform import settings as configuration
-from ai_platform.models.loading.loader import Loader
+from ai_platform.models.loading.loader import Loader, LoaderSettings
 from ai_platform.models.loading.signing import signer
 from ai_platform.models.registry.manifest import Draft, encode
 from ai_platform.models.registry.versions import Version
-from ai_platform.models.validation.validate import validate
+from ai_platform.models.validation.validate import Validator
 from ai_platform.runtimes.base.signature import Feature
 from ai_platform.settings import Settings
 from benchmarks import ROOT
@@ -84,7 +84,7 @@ def published(folder: Path, name: str, estimator: Any) -> tuple[int, int, float]
     settings = _settings_in(folder)
     key = signer(settings.signing_key_file, settings.trusted_keys_dir)
     draft = Draft(model=name, format="sklearn-pickle", inputs=inputs)
-    validation = validate(artifact, draft, settings, is_signed=True, workdir=folder)
+    validation = Validator.of(settings).validate(artifact, draft, is_signed=True, workdir=folder)
     manifest = encode(validation.manifest)
     (folder / "manifest").write_bytes(manifest)
     (folder / "signature").write_bytes(key.sign(manifest))
@@ -121,7 +121,7 @@ def load(place: str) -> None:
         manifest_signature=(folder / "signature").read_bytes(), compiled_sha256=None, compiled_size=None, validation={},
         created_at=datetime.now(UTC), created_by="bench",
     )  # fmt: skip
-    served = Loader(_settings_in(folder), parts).load(version)
+    served = Loader(LoaderSettings.of(_settings_in(folder)), parts).load(version)
     assert served.form == "native"
     status = Path("/proc/self/status").read_text(encoding="ascii")
     print(next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")))

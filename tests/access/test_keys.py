@@ -35,7 +35,7 @@ def connection(module_settings: Settings) -> Iterator[BoundedConnection]:
 
 @pytest.fixture
 def keyring(module_settings: Settings) -> Iterator[Keyring]:
-    ring = Keyring(module_settings)
+    ring = Keyring(Database.of(module_settings), module_settings.access)
     yield ring
     ring.start()
     ring.stop()
@@ -268,7 +268,7 @@ def test_keys_are_used_for_a_while_without_postgresql_and_then_nobody_is_judged(
     access = module_settings.access.model_copy(update={"stale_seconds": 0.05})
     with Database.of(module_settings).connect("test") as connection:
         text, _ = make(connection)
-    ring = Keyring(module_settings.model_copy(update={"access": access}))
+    ring = Keyring(Database.of(module_settings), access)
     with pytest.raises(KeysUnavailable):
         ring.authenticate(text.encode())
     ring.refresh()

@@ -16,6 +16,8 @@ from sklearn.datasets import load_iris
 
 from ai_platform.inputs.instances import Instances
 from ai_platform.models.loading.signing import signer
+from ai_platform.models.publishing import Publisher
+from ai_platform.models.registry.aliases import PRODUCTION
 from ai_platform.predictions.catalog.versions import VersionSource
 from ai_platform.training import iris as iris_training
 from ai_platform.training import model_file
@@ -140,7 +142,7 @@ def _publish_another(rig: Rig, strength: float) -> None:
     files = model_file.write(
         trained, rig.folder / f"iris-{strength}" / "model.pkl", signer(rig.iris.signing_key, rig.iris.keys)
     )
-    model_file.publish(rig.settings, files)
+    Publisher.of(rig.settings).publish(files.artifact, files.signed(), by="test", alias=PRODUCTION)
 
 
 def _wait_for_all(rig: Rig, seen: Seen, until: tuple[Clients, int] | None) -> None:
@@ -166,7 +168,7 @@ def _wait_for_all(rig: Rig, seen: Seen, until: tuple[Clients, int] | None) -> No
 def _count(rig: Rig, ledger: Ledger, seen: Seen) -> None:
     rows = {str(row["id"]): row for row in rig.query("SELECT * FROM jobs WHERE model = 'iris'")}
     promises = ledger.read()
-    source = VersionSource(rig.settings, "oracle")
+    source = VersionSource.of(rig.settings, "oracle")
     for promise in promises:
         row = rows.get(promise["id"])
         if row is None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ai_platform.cli.app import main
-from ai_platform.models import publishing
 from ai_platform.models.loading.signing import signer
+from ai_platform.models.publishing import Publisher
 from ai_platform.models.registry.manifest import Draft
 from ai_platform.settings import Settings
 from harness import Iris, Platform
@@ -49,8 +49,7 @@ class Ended:
 def echoing(module_settings: Settings, iris: Iris, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     file = tmp_path_factory.mktemp("echo") / "echo.py"
     file.write_bytes(ECHO)
-    publishing.publish(
-        module_settings, file, Draft(model="echo", format="python"), by="test",
+    Publisher.of(module_settings).publish(file, Draft(model="echo", format="python"), by="test",
         signer=signer(iris.signing_key, iris.keys),
     )  # fmt: skip
     with Platform.running(module_settings) as running:

@@ -49,7 +49,7 @@ BODIES = {
 
 @pytest.fixture(scope="module")
 def iris_prepared(module_settings: Settings) -> Iterator[PreparedModel]:
-    directory = ModelDirectory(module_settings, "test")
+    directory = ModelDirectory.of(module_settings, "test")
     directory.start()
     try:
         assert directory.settle(20)

@@ -13,7 +13,7 @@ from functools import partial
 import httpx
 import pytest
 
-from ai_platform.models import publishing
+from ai_platform.models.publishing import Publisher
 from ai_platform.models.registry.aliases import PRODUCTION, Target
 from ai_platform.settings import Settings
 from harness import SAMPLE, Iris, Platform, environment, eventually
@@ -104,7 +104,7 @@ def test_publishing_promoting_and_rolling_back_work_beside_them(site: Platform, 
     name = next(iter(HEALTHY_NAMES))
     put(site.settings, iris, name, *HEALTHY["python"]())
     for number in (1, 2, 1):
-        publishing.promote(site.settings, name, PRODUCTION, (Target(number),), by="test")
+        Publisher.of(site.settings).promote(name, PRODUCTION, (Target(number),), by="test")
         answer = site.client.post(f"/models/{name}/predict", json={"instances": [ROW]})
         assert (answer.status_code, answer.json().get("version")) == (200, number), answer.text
     job = site.client.post(f"/models/{name}/predict/async", json={"instances": [ROW]}).json()
@@ -131,5 +131,5 @@ def test_after_a_restart_every_healthy_model_answers(site: Platform) -> None:
 
 def test_a_version_that_production_names_can_be_deleted_with_its_alias(site: Platform) -> None:
     name = next(iter(BAD_NAMES))
-    assert publishing.delete(site.settings, name, 1, by="test", with_aliases=True) == (PRODUCTION,)
+    assert Publisher.of(site.settings).delete(name, 1, by="test", with_aliases=True) == (PRODUCTION,)
     eventually(lambda: name not in failed(site), 10, "health forgets it")

@@ -17,6 +17,7 @@ from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import Database
+from ai_platform.storage.redis import Redis
 from harness import Iris
 
 ROW, ANSWER = [3.0], 6.0
@@ -93,7 +94,7 @@ def put(settings: Settings, iris: Iris, name: str, form: str, source: bytes) -> 
     with Database.of(settings).connect("test") as connection:
         version = versions.add(connection, artifact, manifest, signature, created_by="test")
         aliases.point(connection, name, aliases.PRODUCTION, (aliases.Target(version),), by="test")
-    announce(settings, name)
+    announce(Redis.of(settings), name)
     return version
 
 

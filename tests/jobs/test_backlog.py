@@ -21,7 +21,7 @@ def counted(settings: Settings, scenario: Callable[[Backlog], Awaitable[None]]) 
 
     async def run() -> None:
         async with Database.of(bounded).async_pool("test") as pool:
-            await scenario(Backlog(bounded, pool))
+            await scenario(Backlog(bounded.jobs, pool))
 
     asyncio.run(run())
 

@@ -49,7 +49,7 @@ def counted(outcome: str) -> float:
 
 def test_a_message_names_the_jobs_of_one_version_and_no_others(settings: Settings, valkey: redis.Redis) -> None:
     first, second = ids_of(3), ids_of(2)
-    notifier = Notifier(settings)
+    notifier = Notifier(Redis.of(settings))
     notifier.notify([("iris", 1, first[0]), ("iris", 2, second[0]), ("iris", 1, first[1])])
     notifier.notify([("iris", 2, second[1]), ("iris", 1, first[2])])
     notifier.start()
@@ -60,7 +60,7 @@ def test_a_message_names_the_jobs_of_one_version_and_no_others(settings: Setting
 
 def test_a_message_names_no_more_jobs_than_its_bound(settings: Settings, valkey: redis.Redis) -> None:
     ids = ids_of(IDS_PER_NOTIFICATION + 1)
-    notifier = Notifier(settings)
+    notifier = Notifier(Redis.of(settings))
     notifier.notify(("iris", 1, one) for one in ids)
     notifier.start()
     notifier.close()
@@ -70,7 +70,7 @@ def test_a_message_names_no_more_jobs_than_its_bound(settings: Settings, valkey:
 
 
 def test_what_waits_when_it_is_closed_is_sent_first(settings: Settings, valkey: redis.Redis) -> None:
-    notifier = Notifier(settings)
+    notifier = Notifier(Redis.of(settings))
     notifier.start()
     (job_id,) = ids_of(1)
     notifier.notify([("iris", 1, job_id)])
@@ -81,7 +81,7 @@ def test_what_waits_when_it_is_closed_is_sent_first(settings: Settings, valkey: 
 def test_without_redis_nobody_is_told_of_it_and_it_is_counted(settings: Settings) -> None:
     away = settings.model_copy(update={"redis_url": SecretStr(f"redis://127.0.0.1:{free_port()}/0")})
     before = counted("failed")
-    notifier = Notifier(away)
+    notifier = Notifier(Redis.of(away))
     notifier.start()
     notifier.notify([("iris", 1, new_id())])
     eventually(lambda: counted("failed") == before + 1, what="the failure is counted")
@@ -92,5 +92,5 @@ def test_without_redis_nobody_is_told_of_it_and_it_is_counted(settings: Settings
 
 def test_beyond_its_bound_notifications_are_dropped_and_counted(settings: Settings) -> None:
     before = counted("dropped")
-    Notifier(settings).notify(("iris", 1, one) for one in ids_of(MAX_WAITING + 3))
+    Notifier(Redis.of(settings)).notify(("iris", 1, one) for one in ids_of(MAX_WAITING + 3))
     assert counted("dropped") == before + 3

@@ -45,7 +45,7 @@ from ai_platform.models.registry.manifest import Draft, Manifest
 from ai_platform.models.validation.own_rows import require_admitted
 from ai_platform.models.validation.sample_rows import in_signature_order, synthetic_row, with_examples
 from ai_platform.models.validation.trials import Trial
-from ai_platform.models.validation.validate import Validated, validate
+from ai_platform.models.validation.validate import Validated, Validator
 from ai_platform.runtimes.base.runtime import Hints
 from ai_platform.runtimes.boosters.ranges import MISSING_EXTRA
 from ai_platform.runtimes.catalogue import FORMATS, format_of
@@ -375,7 +375,7 @@ def test_the_setting_that_a_refusal_names_lets_the_model_in(
     def outcome(**changed: Any) -> Validated:
         models = settings.models.model_copy(update={"validation_seconds": 60.0, **changed})
         with_limits = settings.model_copy(update={"models": models})
-        return validate(artifact, draft, with_limits, is_signed=True, workdir=tmp_path)
+        return Validator.of(with_limits).validate(artifact, draft, is_signed=True, workdir=tmp_path)
 
     with pytest.raises(ArtifactRefused, match=words):
         outcome(**setting)

@@ -12,7 +12,7 @@ import pytest
 
 from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.loading.loader import Loader
+from ai_platform.models.loading.loader import Loader, LoaderSettings
 from ai_platform.models.registry.manifest import decode, encode
 from ai_platform.models.registry.versions import Version
 from harness import Iris
@@ -35,7 +35,7 @@ def load(iris: Iris, tmp_path: Path) -> Callable[[Version, bytes], Any]:
         def fetch(_: bytes) -> Iterator[bytes]:
             yield content
 
-        return Loader(settings.model_copy(update={"models": models}), fetch).load(version)
+        return Loader(LoaderSettings.of(settings.model_copy(update={"models": models})), fetch).load(version)
 
     return loaded
 

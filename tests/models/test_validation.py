@@ -21,12 +21,12 @@ from sklearn.linear_model import LogisticRegression
 
 from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
-from ai_platform.models.loading.loader import Loader, ServedModel
+from ai_platform.models.loading.loader import Loader, LoaderSettings, ServedModel
 from ai_platform.models.loading.signing import signer
 from ai_platform.models.loading.trust import require_trusted
 from ai_platform.models.registry.manifest import Draft, decode, encode
 from ai_platform.models.registry.versions import Version
-from ai_platform.models.validation.validate import Signed, Validated, validate
+from ai_platform.models.validation.validate import Signed, Validated, Validator
 from ai_platform.runtimes.base.signature import Feature
 from harness import Iris
 
@@ -84,7 +84,7 @@ class Bench:
     def validate(self, path: Path, described: Signed | Draft, *, is_signed: bool = False) -> Outcome:
         settings = self.hasty if path.parent.name == "hangs" else self.settings
         try:
-            return validate(path, described, settings, is_signed=is_signed, workdir=path.parent)
+            return Validator.of(settings).validate(path, described, is_signed=is_signed, workdir=path.parent)
         except ArtifactRefused as error:
             return error.detail
 
@@ -119,7 +119,7 @@ class Bench:
             yield content
 
         empty = self.settings.models.model_copy(update={"cache_dir": self.folder / hashlib.sha256(content).hexdigest()})
-        return Loader(self.settings.model_copy(update={"models": empty}), fetch).load(version)
+        return Loader(LoaderSettings.of(self.settings.model_copy(update={"models": empty})), fetch).load(version)
 
     def proven_already(self) -> Outcome:
         return self.iris.validated

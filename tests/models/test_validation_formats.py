@@ -17,7 +17,7 @@ from sklearn.ensemble import RandomForestClassifier
 from ai_platform import settings as configuration
 from ai_platform.errors import ArtifactRefused
 from ai_platform.models.registry.manifest import Draft
-from ai_platform.models.validation.validate import Validated, validate
+from ai_platform.models.validation.validate import Validated, Validator
 from ai_platform.runtimes.catalogue import FORMATS
 
 TREE = "sklearn.tree._tree.Tree"
@@ -91,8 +91,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, steps: dict[str, list[str
         (folder / "artifact").write_bytes(case.write())
         draft = Draft(model="m", format=case.format)
         try:
-            return validate(
-                folder / "artifact", draft, settings, is_signed=False, workdir=folder, on_step=steps[case.name].append
+            return Validator.of(settings).validate(
+                folder / "artifact", draft, is_signed=False, workdir=folder, on_step=steps[case.name].append
             )
         except ArtifactRefused as error:
             return error.detail

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ai_platform.models import publishing
 from ai_platform.models.loading.signing import signer
+from ai_platform.models.publishing import Publisher
 from ai_platform.models.registry.manifest import Draft
 from ai_platform.runtimes.base.runtime import Outputs
 from ai_platform.runtimes.base.signature import Signature
@@ -52,7 +52,7 @@ def test_a_published_pipeline_answers_over_http_as_the_library_does(
         rows=[] if sample is None else sample.rows,
     )
     held = signer(iris.signing_key, iris.keys)
-    made = publishing.publish(site.settings, artifact, draft, by="test", signer=held)
+    made = Publisher.of(site.settings).publish(artifact, draft, by="test", signer=held)
     assert faults(site, model, name, made.manifest.signature, seed) == [], (model.name, made.report.form)
 
 

@@ -76,7 +76,7 @@ def _serves(site: Platform, version: int) -> bool:
 
 def expected(settings: Settings) -> dict[int, float]:
     """What each version itself says of the sample."""
-    source = VersionSource(settings, "oracle")
+    source = VersionSource.of(settings, "oracle")
     try:
         outputs = {
             version: source.load("iris", version).served.loaded.predict([SAMPLE["features"]]) for version in (1, 2)

@@ -81,7 +81,7 @@ def our_configuration(port: int) -> uvicorn.Config:
     """The platform's own protocol and middleware, with its default bounds, on a port; `/predict/` by the fast path."""
     api, lifecycle = ApiSettings(allowed_hosts=["*"]), Lifecycle()
     settings = load(database_url="postgresql://nowhere/none", redis_url="redis://nowhere", api=api)
-    hosts, config = Hosts(settings), configuration(settings, lifecycle)
+    hosts, config = Hosts(api.allowed_hosts), configuration(settings, lifecycle)
     fast_path = _TellingFastPath(PredictionPaths("iris"), Services(settings), hosts)
     fast_path.targets = {b"/predict/": PredictionPath(Target("iris"), later=False, route="/predict/", tally=None)}
     assert isinstance(config.http, type)

@@ -8,6 +8,7 @@ import pytest
 from kombu.messaging import Producer
 
 from ai_platform.jobs.notifier import QUEUE, RUN_JOBS, celery_app
+from ai_platform.storage.redis import Redis
 from harness import Platform, eventually
 
 
@@ -28,7 +29,7 @@ def test_a_forged_message_runs_nothing_and_the_worker_goes_on(
     platform: Platform, tmp_path: Path, task: str, said: str
 ) -> None:
     made = tmp_path / "made"
-    with celery_app(platform.settings, for_publishing=True) as app, app.connection_for_write() as connection:
+    with celery_app(Redis.of(platform.settings)) as app, app.connection_for_write() as connection:
         producer: Any = Producer(connection)  # type: ignore[no-untyped-call]
         headers = {"task": task, "id": str(uuid.uuid4()), "lang": "py"}
         producer.publish(([Bomb(made)], {}, {}), serializer="pickle", exchange="", routing_key=QUEUE, headers=headers)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ai_platform.errors import ArtifactRefused, ModelNotFound
-from ai_platform.models.loading.loader import Loader
+from ai_platform.models.loading.loader import Loader, LoaderSettings
 from ai_platform.models.loading.signing import signer, verify
 from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.manifest import decode, encode
@@ -37,7 +37,7 @@ def own_iris(iris: Iris, tmp_path: Path) -> Iris:
 
 
 def loader(settings: Settings, connection: BoundedConnection) -> Loader:
-    return Loader(settings, lambda sha256: versions.artifact_parts(connection, sha256))
+    return Loader(LoaderSettings.of(settings), lambda sha256: versions.artifact_parts(connection, sha256))
 
 
 def resign(iris: Iris, **changes: object) -> None:

@@ -185,7 +185,7 @@ def test_only_what_is_too_old_is_deleted(writing: Writing, impatient: Settings, 
     for age in ages:
         writing.note(id=id_of(now - age))
     writing.write()
-    retention = LogRetention(impatient)
+    retention = LogRetention(impatient.prediction_log.keep_days)
     with Database.of(impatient).connect("test") as connection:
         assert not retention.delete_old(connection, rows=10)
     assert logged(owner) == set(writing.noted[-2:])
@@ -197,7 +197,7 @@ def test_a_long_cleaning_is_broken_off_and_gone_on_with(
     for _ in range(40):
         writing.note(id=id_of(datetime.now(UTC) - timedelta(days=8)))
     writing.write()
-    retention = LogRetention(impatient)
+    retention = LogRetention(impatient.prediction_log.keep_days)
     rounds = 0
     with Database.of(impatient).connect("test") as connection, pytest.MonkeyPatch.context() as patch:
         patch.setattr("ai_platform.predictions.log.retention.LONGEST_CLEANING_SECONDS", 0)
@@ -215,7 +215,7 @@ def test_a_cleaning_that_fails_raises_nothing_and_is_counted(
     writing.write()
     with owner.transaction(), Database.of(impatient).pool("test") as pool:
         owner.execute("LOCK TABLE prediction_log")
-        retention = LogRetention(impatient)
+        retention = LogRetention(impatient.prediction_log.keep_days)
         retention.clean(pool)
         assert LOOP_FAILURES.labels("prediction-log-retention")._value.get() == failures + 1
     assert count(owner) == 1

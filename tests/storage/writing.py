@@ -11,6 +11,7 @@ from ai_platform.predictions.log.buffer import Buffer, LogRecord
 from ai_platform.predictions.log.writer import LogWriter
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings, Settings
+from ai_platform.storage.postgres import Database
 
 DECODER = InstanceDecoder(Signature(inputs=(Feature(name="x", type="number"),)), LimitSettings())
 
@@ -20,7 +21,7 @@ class Writing:
 
     def __init__(self, settings: Settings, buffer: Buffer | None = None) -> None:
         self.buffer = Buffer() if buffer is None else buffer
-        self.writer = LogWriter(settings, "test", self.buffer)
+        self.writer = LogWriter(Database.of(settings), settings.prediction_log, "test", self.buffer)
         self.noted: list[UUID] = []
 
     def note(self, count: int = 1, **more: Any) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from ai_platform import settings as configuration
 from ai_platform.access.principal import ANONYMOUS
 from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.predictions.ids import new_id
 from ai_platform.predictions.log.buffer import Buffer, LogRecord
 from ai_platform.predictions.log.recorder import PredictionLog
 from ai_platform.runtimes.base.signature import Feature, Signature
-from ai_platform.settings import LimitSettings, PredictionLogSettings, Settings
+from ai_platform.settings import DatabaseSettings, LimitSettings, PredictionLogSettings
+from ai_platform.storage.postgres import Database
 from ai_platform.telemetry import PREDICTION_LOG_CUT, PREDICTION_LOG_DROPPED
 
 SEED = 20
@@ -24,12 +24,7 @@ DECODER = InstanceDecoder(Signature(inputs=(Feature(name="x", type="number"),)),
 PREPARED: Any = SimpleNamespace(served=SimpleNamespace(name="iris", version=3), decoder=DECODER)
 BODY = b'{"features":[1]}'
 OUTPUT = b'{"prediction":1}'
-
-
-def settings(**wanted: Any) -> Settings:
-    return configuration.load(database_url="postgresql://nobody@127.0.0.1:9/none").model_copy(
-        update={"prediction_log": PredictionLogSettings(**wanted)}
-    )
+NOWHERE = Database("postgresql://nobody@127.0.0.1:9/none", DatabaseSettings())
 
 
 def predict(log: PredictionLog, *, body: bytes = BODY, output: bytes | None = OUTPUT, code: str | None = None) -> None:
@@ -42,7 +37,7 @@ def predict(log: PredictionLog, *, body: bytes = BODY, output: bytes | None = OU
 
 def chosen(sample: float, predictions: int) -> list[int]:
     """The numbers of those that are noted, of so many."""
-    log = PredictionLog(settings(sample=sample), "test", random.Random(SEED))
+    log = PredictionLog(NOWHERE, PredictionLogSettings(sample=sample), "test", random.Random(SEED))
     found = []
     for number in range(predictions):
         before = len(log.buffer)
@@ -72,13 +67,13 @@ def test_each_prediction_is_noted_with_the_chance_that_was_asked_for(sample: flo
 def test_a_share_of_one_notes_all_and_a_share_of_zero_nothing() -> None:
     assert chosen(1.0, 500) == list(range(500))
     assert chosen(0.0, 500) == []
-    idle = PredictionLog(settings(sample=0), "test")
+    idle = PredictionLog(NOWHERE, PredictionLogSettings(sample=0), "test")
     idle.start()
     idle.stop()
 
 
 def test_what_is_noted_says_all_that_is_known() -> None:
-    log = PredictionLog(settings(sample=1, content="all"), "test")
+    log = PredictionLog(NOWHERE, PredictionLogSettings(sample=1, content="all"), "test")
     predict(log)
     noted = log.buffer.take()
     assert noted is not None
@@ -91,7 +86,7 @@ def test_what_is_noted_says_all_that_is_known() -> None:
     ("content", "kept"), [("all", (BODY, OUTPUT)), ("outputs", (None, OUTPUT)), ("none", (None,) * 2)]
 )
 def test_no_more_is_kept_than_was_asked_for(content: str, kept: tuple[bytes | None, bytes | None]) -> None:
-    log = PredictionLog(settings(sample=1, content=content), "test")
+    log = PredictionLog(NOWHERE, PredictionLogSettings(sample=1, content=content), "test")
     predict(log)
     noted = log.buffer.take()
     assert noted is not None
@@ -103,7 +98,7 @@ def test_inputs_are_not_kept_unless_somebody_asks_for_it() -> None:
 
 
 def test_what_is_too_large_is_left_out_and_counted() -> None:
-    log = PredictionLog(settings(sample=1, content="all", row_bytes=100), "test")
+    log = PredictionLog(NOWHERE, PredictionLogSettings(sample=1, content="all", row_bytes=100), "test")
     before = {part: _value(PREDICTION_LOG_CUT.labels(part)) for part in ("input", "output")}
     predict(log, body=b"{" + b" " * 100, output=b"[" + b"1," * 100)
     noted = log.buffer.take()
@@ -114,7 +109,7 @@ def test_what_is_too_large_is_left_out_and_counted() -> None:
 
 
 def test_a_full_buffer_drops_and_counts_and_takes_again_once_there_is_room() -> None:
-    log = PredictionLog(settings(sample=1), "test")
+    log = PredictionLog(NOWHERE, PredictionLogSettings(sample=1), "test")
     log.buffer = Buffer(most_rows=10)
     before = _value(PREDICTION_LOG_DROPPED.labels("full"))
     for _ in range(25):

@@ -14,7 +14,7 @@ from ai_platform.access.key_text import KEY_IN_BYTES
 from ai_platform.access.principal import Principal
 from ai_platform.errors import KeysUnavailable, Unauthenticated
 from ai_platform.processes.background import ThreadLoop
-from ai_platform.settings import Settings
+from ai_platform.settings import AccessSettings
 from ai_platform.storage import postgres
 from ai_platform.storage.postgres import BoundedConnection, Database
 from ai_platform.telemetry import AUTHENTICATION_FAILURES, logger
@@ -48,12 +48,13 @@ class Keyring:
     """The keys, read anew every `access.refresh_seconds` by a thread, and used for `access.stale_seconds` without that.
 
     Args:
-        settings: the platform's settings.
+        database: where the keys are.
+        access: how often they are read, how long they are used, and limits of keys that have none of their own.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._access = settings.access
-        self._pool = Database.of(settings).pool("api-keys", size=2)
+    def __init__(self, database: Database, access: AccessSettings) -> None:
+        self._access = access
+        self._pool = database.pool("api-keys", size=2)
         self._held: dict[bytes, _Held] = {}
         self._usable_until = 0.0
         self._reading = threading.Lock()

@@ -56,7 +56,7 @@ def create(settings: Settings, lifecycle: Lifecycle | None = None) -> Applicatio
         settings: the platform's settings.
         lifecycle: of the process, where it has a server of its own.
     """
-    services, hosts = Services(settings), Hosts(settings)
+    services, hosts = Services(settings), Hosts(settings.api.allowed_hosts)
     behind = routes(services, lifecycle or Lifecycle())
     paths = PredictionPaths(settings.models.default)
     app: App = Middleware(PredictionEndpoint(HeadAsGet(behind), paths, services), hosts)

@@ -82,7 +82,7 @@ def model(settings: Settings) -> str:
 
     name = settings.models.default
     _query(settings, "SELECT 1")
-    source = VersionSource(settings, "doctor")
+    source = VersionSource.of(settings, "doctor")
     try:
         named = [alias for alias in source.aliases() if (alias.model, alias.name) == (name, PRODUCTION)]
         if not named:

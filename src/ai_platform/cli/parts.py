@@ -65,6 +65,9 @@ def worker(
 def sweeper(data_dir: DataDir = None) -> None:
     """Run the sweeper alone: it sends heartbeats for the workers of this machine and rescues what was lost."""
     from ai_platform.jobs.sweeper import Sweeper
+    from ai_platform.predictions.log.retention import LogRetention
+    from ai_platform.storage.postgres import Database
+    from ai_platform.storage.redis import Redis
     from ai_platform.telemetry import configure_logging
 
     settings = settings_for(data_dir)
@@ -73,7 +76,8 @@ def sweeper(data_dir: DataDir = None) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    Sweeper(settings).run(stop)
+    retention = LogRetention(settings.prediction_log.keep_days)
+    Sweeper(Database.of(settings), Redis.of(settings), settings.jobs, retention).run(stop)
 
 
 @app.command()

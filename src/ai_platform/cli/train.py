@@ -50,7 +50,10 @@ def train_and_publish(settings: Settings, output: Path) -> None:
         ArtifactRefused: the signing key file holds no key.
     """
     from ai_platform.models.loading.signing import signer
+    from ai_platform.models.publishing import Publisher
+    from ai_platform.models.registry.aliases import PRODUCTION
     from ai_platform.training import iris, model_file
+    from ai_platform.training.current_user import current_user
 
     with console.status("training logistic regression on iris"):
         trained = iris.train()
@@ -62,7 +65,9 @@ def train_and_publish(settings: Settings, output: Path) -> None:
     console.print(f"written: {files.artifact}, with its manifest and signature beside it")
     try:
         with console.status("validating and publishing"):
-            published = model_file.publish(settings, files)
+            published = Publisher.of(settings).publish(
+                files.artifact, files.signed(), by=current_user(), alias=PRODUCTION
+            )
     except (InvalidSettings, StorageUnavailable):
         console.print("not published: no platform is running here. `make up`, then train again.")
         return

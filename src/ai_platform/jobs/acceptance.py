@@ -20,7 +20,7 @@ from ai_platform.jobs.notifier import Notifier
 from ai_platform.predictions.ids import new_id
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.processes.background import TaskLoop
-from ai_platform.settings import Settings
+from ai_platform.settings import JobSettings
 from ai_platform.storage.postgres import AsyncBoundedConnection
 from ai_platform.telemetry import ACCEPT_GROUP, JOBS_ACCEPTED, logger
 
@@ -69,7 +69,8 @@ class JobAcceptance:
     """Writes accepted jobs in groups.
 
     Args:
-        settings: the platform's settings.
+        jobs: bounds and time limits of jobs.
+        commit_seconds: longest wait for a commit (`api.accept_seconds`).
         pool: connections to PostgreSQL.
         notifier: notified of what was committed.
         backlog: how much waits already.
@@ -77,12 +78,14 @@ class JobAcceptance:
 
     def __init__(
         self,
-        settings: Settings,
+        jobs: JobSettings,
+        commit_seconds: float,
         pool: AsyncConnectionPool[AsyncBoundedConnection],
         notifier: Notifier,
         backlog: Backlog,
     ) -> None:
-        self._settings = settings
+        self._jobs = jobs
+        self._commit_seconds = commit_seconds
         self._pool = pool
         self._notifier = notifier
         self._backlog = backlog
@@ -136,7 +139,7 @@ class JobAcceptance:
                 input=instances.encode().decode(),
                 key=key,
                 request_hash=request_hash,
-                hard_limit=served.manifest.hard_limit_seconds or self._settings.jobs.hard_limit_seconds,
+                hard_limit=served.manifest.hard_limit_seconds or self._jobs.hard_limit_seconds,
                 expires_in=expires_in,
                 retry_of=None,
                 waiting_jobs=waiting_jobs,
@@ -195,7 +198,7 @@ class JobAcceptance:
         self._waiting.append(submission)
         self._arrived.set()
         try:
-            async with asyncio.timeout(self._settings.api.accept_seconds):
+            async with asyncio.timeout(self._commit_seconds):
                 return await submission.outcome
         except TimeoutError:
             raise StorageUnavailable("the job could not be stored in time; nothing was promised, try again") from None
@@ -282,11 +285,11 @@ class JobAcceptance:
             "inputs": [submission.input for submission in group],
             "keys": [submission.key for submission in group],
             "hashes": [submission.request_hash for submission in group],
-            "key_lifetime": timedelta(hours=self._settings.jobs.idempotency_hours),
+            "key_lifetime": timedelta(hours=self._jobs.idempotency_hours),
             "hard_limits": [submission.hard_limit for submission in group],
             "lifetimes": [submission.expires_in for submission in group],
             "retries_of": [submission.retry_of for submission in group],
-            "max_attempts": self._settings.jobs.max_attempts,
+            "max_attempts": self._jobs.max_attempts,
         }
 
     async def _answer_replays(self, group: list[_Submission]) -> None:

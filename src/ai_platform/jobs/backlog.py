@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 from ai_platform.errors import QueueFull, TooManyJobs
 from ai_platform.jobs import statements
 from ai_platform.processes.background import TaskLoop
-from ai_platform.settings import Settings
+from ai_platform.settings import JobSettings
 from ai_platform.storage.postgres import AsyncBoundedConnection
 from ai_platform.telemetry import logger
 
@@ -30,13 +30,13 @@ class Backlog:
     With several processes the bounds are kept to within what they admit together in that second.
 
     Args:
-        settings: the bounds.
+        jobs: the bounds.
         pool: connections to PostgreSQL.
     """
 
-    def __init__(self, settings: Settings, pool: AsyncConnectionPool[AsyncBoundedConnection]) -> None:
-        self._per_owner = settings.jobs.max_queued_per_owner
-        self._in_all = settings.jobs.max_queued_jobs
+    def __init__(self, jobs: JobSettings, pool: AsyncConnectionPool[AsyncBoundedConnection]) -> None:
+        self._per_owner = jobs.max_queued_per_owner
+        self._in_all = jobs.max_queued_jobs
         self._pool = pool
         self._queued: Counter[str] = Counter()
         self._since_look: Counter[str] = Counter()

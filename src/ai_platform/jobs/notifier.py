@@ -9,8 +9,8 @@ from typing import Any
 
 from celery import Celery
 
-from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, Breaker
+from ai_platform.settings import WorkerSettings
+from ai_platform.storage.redis import KEY_PREFIX, Redis
 from ai_platform.telemetry import NOTIFICATIONS, logger
 
 log = logger(__name__)
@@ -25,17 +25,17 @@ MAX_WAITING = 10_000
 VersionedId = tuple[str, int, uuid.UUID]
 
 
-def celery_app(settings: Settings, *, for_publishing: bool = False) -> Celery:
+def celery_app(redis: Redis, worker: WorkerSettings | None = None) -> Celery:
     """Celery as this platform uses it: it carries notifications and runs processes, nothing more.
 
     No result backend, no ETA, no reliance on acknowledgements; the reasons stand in docs/architecture/jobs.md.
 
     Args:
-        settings: the platform's settings.
-        for_publishing: whether it only notifies; then a Redis that is away is given up after its short limits.
+        redis: which carries the notifications.
+        worker: of a worker; None for what only notifies, and gives up a Redis that is away after its short limits.
     """
-    app = Celery("ai_platform", broker=settings.redis_dsn, set_as_current=not for_publishing)
-    limits = settings.redis
+    app = Celery("ai_platform", broker=redis.url, set_as_current=worker is not None)
+    limits = redis.limits
     app.conf.update(
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
@@ -57,8 +57,6 @@ def celery_app(settings: Settings, *, for_publishing: bool = False) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_pool="prefork",
-        worker_concurrency=settings.worker.concurrency,
-        worker_max_tasks_per_child=settings.worker.max_tasks_per_child,
         worker_proc_alive_timeout=60,  # a child imports scikit-learn before it says that it lives
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -68,14 +66,16 @@ def celery_app(settings: Settings, *, for_publishing: bool = False) -> Celery:
             "visibility_timeout": 300,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
-            "socket_timeout": limits.answer_seconds if for_publishing else 5,
-            "socket_connect_timeout": limits.connect_seconds if for_publishing else 2,
+            "socket_timeout": 5 if worker else limits.answer_seconds,
+            "socket_connect_timeout": 2 if worker else limits.connect_seconds,
             "socket_keepalive": True,
-            "health_check_interval": 0 if for_publishing else 10,
+            "health_check_interval": 10 if worker else 0,
             "retry_on_timeout": False,
-            "max_retries": 0 if for_publishing else None,
+            "max_retries": None if worker else 0,
         },
     )
+    if worker is not None:
+        app.conf.update(worker_concurrency=worker.concurrency, worker_max_tasks_per_child=worker.max_tasks_per_child)
     return app
 
 
@@ -83,12 +83,12 @@ class Notifier:
     """Notifies from a thread of its own, so that no caller waits for Redis.
 
     Args:
-        settings: the platform's settings.
+        redis: which carries the notifications.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._app = celery_app(settings, for_publishing=True)
-        self._breaker = Breaker(settings.redis.breaker_seconds)
+    def __init__(self, redis: Redis) -> None:
+        self._app = celery_app(redis)
+        self._breaker = redis.breaker()
         self._waiting: deque[VersionedId] = deque()
         self._changed = threading.Condition()
         self._stopping = False

@@ -22,10 +22,8 @@ from ai_platform.jobs.processes import host_identity, started_at
 from ai_platform.jobs.waiting import FINISHED_CHANNEL
 from ai_platform.predictions.catalog.directory import ModelDirectory
 from ai_platform.predictions.model.prepared import PreparedModel
-from ai_platform.settings import Settings
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import Database
-from ai_platform.storage.redis import Breaker, Redis
+from ai_platform.storage.postgres import Database, translated
+from ai_platform.storage.redis import Redis
 from ai_platform.telemetry import logger
 
 log = logger(__name__)
@@ -42,17 +40,22 @@ class JobRunner:
     """Runs jobs in one worker child.
 
     Args:
-        settings: the platform's settings.
+        database: where the jobs are.
+        redis: which carries hints to those who wait.
+        directory: of the models; this class starts it.
+        most: jobs that one claim takes (`jobs.claim_batch_size`).
         notify: sends a notification that names nobody: more waits than one notification's time was enough for.
     """
 
-    def __init__(self, settings: Settings, notify: Callable[[], None]) -> None:
-        self._settings = settings
+    def __init__(
+        self, database: Database, redis: Redis, directory: ModelDirectory, most: int, notify: Callable[[], None]
+    ) -> None:
+        self._most = most
         self._notify = notify
-        self._pool = Database.of(settings).pool("worker")
-        self._directory = ModelDirectory(settings, "worker")
-        self._redis = Redis.of(settings).client()
-        self._redis_breaker = Breaker(settings.redis.breaker_seconds)
+        self._pool = database.pool("worker")
+        self._directory = directory
+        self._redis = redis.client()
+        self._redis_breaker = redis.breaker()
         self._may_hold_unknown_jobs = False
         self._busy = threading.Lock()
         self._me = {
@@ -121,7 +124,7 @@ class JobRunner:
             self._may_hold_unknown_jobs = False
 
     def _claim(self, statement: str, **choice: Any) -> list[Claimed]:
-        rows = self._execute(statement, {**self._me, **choice, "limit": self._settings.jobs.claim_batch_size})
+        rows = self._execute(statement, {**self._me, **choice, "limit": self._most})
         return [
             Claimed(
                 row["id"],
@@ -156,8 +159,7 @@ class JobRunner:
         held = self._directory.held(model, version)
         if held is not None:
             return held
-        load_seconds = self._settings.models.load_seconds
-        self._execute(statements.EXTEND, {**_fences(group), "more": load_seconds})
+        self._execute(statements.EXTEND, {**_fences(group), "more": self._directory.load_seconds})
         prepared = self._directory.load(model, version)
         self._execute(statements.EXTEND, {**_fences(group), "more": 0.0})
         return prepared
@@ -205,7 +207,7 @@ class JobRunner:
                 pause = min(pause * 2, 2.0)
 
     def _execute(self, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        with postgres.translated(), self._pool.connection() as connection:
+        with translated(), self._pool.connection() as connection:
             return connection.execute(statement, parameters).fetchall()
 
     def _hint(self, ids: list[str]) -> None:

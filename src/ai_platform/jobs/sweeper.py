@@ -17,9 +17,9 @@ from ai_platform.jobs.processes import host_identity, is_same, state_of
 from ai_platform.models.registry import uploads, versions
 from ai_platform.predictions.log.retention import LogRetention
 from ai_platform.processes.background import ThreadLoop
-from ai_platform.settings import Settings
+from ai_platform.settings import JobSettings
 from ai_platform.storage.postgres import BoundedConnection, Database
-from ai_platform.storage.redis import KEY_PREFIX, Breaker, Redis
+from ai_platform.storage.redis import KEY_PREFIX, Redis
 from ai_platform.telemetry import logger
 
 log = logger(__name__)
@@ -37,23 +37,25 @@ class Sweeper:
     """Sends heartbeats for this host's worker children, and sweeps for everybody, one sweeper at a time.
 
     Args:
-        settings: the platform's settings.
+        database: where the jobs are.
+        redis: which carries the notifications.
+        jobs: leases, pauses and bounds.
+        log_retention: deletes old predictions.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._jobs = settings.jobs
-        self._pool = Database.of(settings).pool("sweeper")
-        self._app = celery_app(settings, for_publishing=True)
-        self._redis = Redis.of(settings).client()
-        self._breaker = Breaker(settings.redis.breaker_seconds)
+    def __init__(self, database: Database, redis: Redis, jobs: JobSettings, log_retention: LogRetention) -> None:
+        self._jobs = jobs
+        self._pool = database.pool("sweeper")
+        self._app = celery_app(redis)
+        self._redis = redis.client()
+        self._breaker = redis.breaker()
         self._host = host_identity()
         self._lease = timedelta(seconds=self._jobs.lease_seconds)
         self._steady_since: float | None = None
         self._last_heartbeat = 0.0
         self._cleaned = self._swept = 0.0
         self._pause = min(self._jobs.heartbeat_seconds, self._jobs.sweep_seconds)
-        self._log_retention = LogRetention(settings)
+        self._log_retention = log_retention
 
     def run(self, stop: threading.Event) -> None:
         """Send heartbeats and sweep until told to stop; a round that raises is logged, counted, and not the last."""

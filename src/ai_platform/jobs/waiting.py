@@ -12,7 +12,6 @@ from ai_platform.errors import Overloaded
 from ai_platform.jobs.job import FINAL, stage
 from ai_platform.jobs.reading import JobReader
 from ai_platform.processes.background import TaskLoop
-from ai_platform.settings import Settings
 from ai_platform.storage.redis import KEY_PREFIX, Redis
 from ai_platform.telemetry import logger
 
@@ -62,17 +61,18 @@ class JobWatcher:
     """Looks at all watched jobs in one query, soon after a hint and otherwise ever more rarely, down to twice a second.
 
     Args:
-        settings: the platform's settings.
+        redis: which carries the hints.
+        most: watches at once.
         reader: reads the states.
 
     Attributes:
         released: whether nobody waits here any more, because the process ends.
     """
 
-    def __init__(self, settings: Settings, reader: JobReader) -> None:
+    def __init__(self, redis: Redis, most: int, reader: JobReader) -> None:
         self._reader = reader
-        self._most = settings.limits.waiters
-        self._redis = Redis.of(settings).async_client()
+        self._most = most
+        self._redis = redis.async_client()
         self._watches: dict[uuid.UUID, set[Watch]] = {}
         self._count = 0
         self._hint = asyncio.Event()

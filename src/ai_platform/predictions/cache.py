@@ -10,8 +10,8 @@ import redis.exceptions
 from ai_platform.inputs.instances import Instances
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.processes.background import TaskLoop
-from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, Breaker, Redis
+from ai_platform.settings import CacheSettings
+from ai_platform.storage.redis import KEY_PREFIX, Redis
 from ai_platform.telemetry import CACHE, logger
 
 log = logger(__name__)
@@ -26,14 +26,15 @@ class AnswerCache:
     """Looks up and keeps encoded answers (without their ids).
 
     Args:
-        settings: mode, lifetime and time limits.
+        redis: which keeps them.
+        cache: mode and lifetime.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._mode = settings.cache.mode
-        self._ttl = settings.cache.ttl_seconds
-        self._redis = Redis.of(settings).async_client()
-        self._breaker = Breaker(settings.redis.breaker_seconds)
+    def __init__(self, redis: Redis, cache: CacheSettings) -> None:
+        self._mode = cache.mode
+        self._ttl = cache.ttl_seconds
+        self._redis = redis.async_client()
+        self._breaker = redis.breaker()
         self._round_trip = ASSUMED_ROUND_TRIP
         self._measuring = TaskLoop("cache", self._measure_again, failure="Redis not measured", pause=MEASURE_SECONDS)
         self._writes: set[asyncio.Task[None]] = set()

@@ -4,9 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-import redis.asyncio
-from psycopg_pool import AsyncConnectionPool
-
 from ai_platform.access.keyring import Keyring
 from ai_platform.access.limiter import Limiter
 from ai_platform.jobs.acceptance import JobAcceptance
@@ -14,9 +11,11 @@ from ai_platform.jobs.backlog import Backlog
 from ai_platform.jobs.notifier import Notifier
 from ai_platform.jobs.reading import JobReader
 from ai_platform.jobs.waiting import JobWatcher
+from ai_platform.models.publishing import Publisher
 from ai_platform.predictions.cache import AnswerCache
 from ai_platform.predictions.catalog.directory import ModelDirectory
 from ai_platform.predictions.compute.computing import Computing
+from ai_platform.predictions.compute.ipc import Hello
 from ai_platform.predictions.log.recorder import PredictionLog
 from ai_platform.serving.authorizer import Authorizer
 from ai_platform.serving.counting import Counting
@@ -25,7 +24,7 @@ from ai_platform.serving.predictor import Predictor
 from ai_platform.serving.resolver import Resolver
 from ai_platform.serving.service import Serving
 from ai_platform.settings import Settings
-from ai_platform.storage.postgres import AsyncBoundedConnection, Database
+from ai_platform.storage.postgres import Database
 from ai_platform.storage.redis import Redis
 
 LOOK_SECONDS = 0.02
@@ -40,21 +39,28 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.pool: AsyncConnectionPool[AsyncBoundedConnection] = Database.of(settings).async_pool("api")
-        self.redis: redis.asyncio.Redis = Redis.of(settings).async_client()
-        computing = Computing(settings)
-        self.directory = ModelDirectory(settings, "api", computing)
-        self.predictor = Predictor(AnswerCache(settings), PredictionLog(settings, "api"), computing)
-        self.notifier = Notifier(settings)
-        self.backlog = Backlog(settings, self.pool)
-        self.acceptance = JobAcceptance(settings, self.pool, self.notifier, self.backlog)
+        database, redis = Database.of(settings), Redis.of(settings)
+        self.pool = database.async_pool("api")
+        self.redis = redis.async_client()
+        load_seconds = settings.models.load_seconds
+        computing = Computing(settings.api, Hello.of(settings), settings.jobs.hard_limit_seconds, load_seconds)
+        self.directory = ModelDirectory.of(settings, "api", computing)
+        self.predictor = Predictor(
+            AnswerCache(redis, settings.cache), PredictionLog(database, settings.prediction_log, "api"), computing
+        )
+        self.notifier = Notifier(redis)
+        self.backlog = Backlog(settings.jobs, self.pool)
+        self.acceptance = JobAcceptance(
+            settings.jobs, settings.api.accept_seconds, self.pool, self.notifier, self.backlog
+        )
         self.jobs = JobReader(self.pool)
-        self.watcher = JobWatcher(settings, self.jobs)
-        self.keyring = Keyring(settings) if settings.auth == "on" else None
-        self.limiter = Limiter(Redis.of(settings), settings.access)
+        self.watcher = JobWatcher(redis, settings.limits.waiters, self.jobs)
+        self.publisher = Publisher.of(settings)
+        self.keyring = Keyring(database, settings.access) if settings.auth == "on" else None
+        self.limiter = Limiter(redis, settings.access)
         self.authorizer = Authorizer(self.keyring, self.limiter)
         self.counting = Counting()
-        resolver = Resolver(self.directory, settings.models.load_seconds)
+        resolver = Resolver(self.directory, load_seconds)
         self.serving = Serving(self.authorizer, resolver, Decoding(), self.predictor, self.acceptance)
 
     async def start(self) -> None:

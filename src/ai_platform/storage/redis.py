@@ -49,10 +49,7 @@ class Redis:
         return Breaker(self.limits.breaker_seconds)
 
     def _time_limits(self) -> dict[str, Any]:
-        return {
-            "socket_connect_timeout": self.limits.connect_seconds,
-            "socket_timeout": self.limits.answer_seconds,
-        }
+        return {"socket_connect_timeout": self.limits.connect_seconds, "socket_timeout": self.limits.answer_seconds}
 
 
 class Breaker:

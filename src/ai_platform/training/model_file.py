@@ -1,4 +1,4 @@
-"""Writing a trained model as a file with a signed manifest beside it, and publishing that file."""
+"""Writing a trained model as a file with a signed manifest beside it."""
 
 import hashlib
 import os
@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ai_platform.models import publishing
 from ai_platform.models.loading.golden import record
 from ai_platform.models.loading.signing import Signer
-from ai_platform.models.publishing import Published
-from ai_platform.models.registry.aliases import PRODUCTION
 from ai_platform.models.registry.manifest import Manifest, encode
 from ai_platform.models.validation.validate import Signed
 from ai_platform.runtimes.sklearn.model import SklearnModel
-from ai_platform.settings import Settings
-from ai_platform.training.current_user import current_user
 from ai_platform.training.iris import Trained
 
 
@@ -64,21 +59,6 @@ def write(trained: Trained, path: Path, signer: Signer) -> ModelFile:
     _write_whole(files.manifest, manifest)
     _write_whole(files.signature, signer.sign(manifest))
     return files
-
-
-def publish(settings: Settings, files: ModelFile, alias: str | None = PRODUCTION) -> Published:
-    """Validate a written model, and publish it as the next version of its name.
-
-    Args:
-        settings: the platform's settings.
-        files: what `write` wrote.
-        alias: what shall name it.
-
-    Raises:
-        ArtifactRefused: the files do not belong together, or the model is not what its manifest says.
-        StorageUnavailable: PostgreSQL is away.
-    """
-    return publishing.publish(settings, files.artifact, files.signed(), by=current_user(), alias=alias)
 
 
 def _describe(trained: Trained, artifact: bytes) -> Manifest:

@@ -5,9 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ai_platform.models import publishing
 from ai_platform.models.loading.signing import signer
-from ai_platform.models.publishing import Published
+from ai_platform.models.publishing import Published, Publisher
 from ai_platform.models.registry.manifest import Draft
 from ai_platform.runtimes.samples import from_frame
 from ai_platform.settings import Settings, load
@@ -63,8 +62,7 @@ def publish(
         artifact = Path(folder) / "model.pkl"
         with artifact.open("wb") as file:
             pickle.dump(estimator, file, protocol=5)
-        return publishing.publish(
-            settings,
+        return Publisher.of(settings).publish(
             artifact,
             draft,
             by=current_user(),

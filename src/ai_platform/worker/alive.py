@@ -9,8 +9,7 @@ from datetime import timedelta
 
 from ai_platform.errors import PlatformError
 from ai_platform.settings import Settings, load
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import Database
+from ai_platform.storage.postgres import Database, translated
 
 BEATING = """
 SELECT count(*) AS alive FROM workers WHERE split_part(host, '/', 1) = %(host)s AND heartbeat_at > now() - %(lease)s
@@ -24,7 +23,7 @@ def alive(settings: Settings) -> int:
         StorageUnavailable: PostgreSQL is away.
     """
     lease = timedelta(seconds=settings.jobs.lease_seconds)
-    with Database.of(settings).connect("alive") as connection, postgres.translated():
+    with Database.of(settings).connect("alive") as connection, translated():
         row = connection.execute(BEATING, {"host": socket.gethostname(), "lease": lease}).fetchone()
     return 0 if row is None else int(row["alive"])
 

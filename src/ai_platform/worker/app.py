@@ -17,6 +17,7 @@ from ai_platform import failpoints
 from ai_platform.jobs.notifier import QUEUE, RUN_JOBS, celery_app, notify
 from ai_platform.processes.parent_death import die_with
 from ai_platform.settings import Settings
+from ai_platform.storage.redis import Redis
 from ai_platform.telemetry import configure_logging, logger
 
 log = logger(__name__)
@@ -25,7 +26,7 @@ log = logger(__name__)
 def build(settings: Settings) -> Celery:
     """The Celery application of a worker, with its task and what each child does when it starts."""
     transport.Channel.QoS = _Credit
-    app = celery_app(settings)
+    app = celery_app(Redis.of(settings), settings.worker)
     app.amqp.Connection = _Connection
     child = _Child(settings, lambda: notify(app, []))
     worker_process_init.connect(child.start, weak=False)
@@ -86,10 +87,15 @@ class _Child:
     def start(self, **_signal: object) -> None:
         """Prepare this child: it dies with its parent, and has its own connections and models."""
         die_with(os.getppid())
-        from ai_platform.jobs.runner import JobRunner  # after the fork: numerical libraries do not survive one
+        # After the fork: numerical libraries do not survive one.
+        from ai_platform.jobs.runner import JobRunner
+        from ai_platform.predictions.catalog.directory import ModelDirectory
+        from ai_platform.storage.postgres import Database
 
-        failpoints.configure(self._settings.failpoints_dir)
-        self._runner = JobRunner(self._settings, self._renotify)
+        settings = self._settings
+        failpoints.configure(settings.failpoints_dir)
+        database, redis, directory = Database.of(settings), Redis.of(settings), ModelDirectory.of(settings, "worker")
+        self._runner = JobRunner(database, redis, directory, settings.jobs.claim_batch_size, self._renotify)
         self._runner.warm()
 
     def run(self, ids: list[str]) -> None:

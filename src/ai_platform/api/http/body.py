@@ -2,18 +2,16 @@
 
 from ai_platform.api.http.asgi import Receive, Scope
 from ai_platform.errors import BodyTooLarge, InvalidHeader, UnsupportedMediaType
-from ai_platform.settings import Settings
 
 
-async def read_json_body(scope: Scope, receive: Receive, settings: Settings) -> bytes:
-    """The whole body of a JSON request.
+async def read_json_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body of a JSON request, of at most `limit` bytes.
 
     Raises:
         UnsupportedMediaType: it is not `application/json`, or it is compressed.
-        BodyTooLarge: more than `limits.body_bytes`, announced or streamed.
+        BodyTooLarge: more than that, announced or streamed.
         InvalidHeader: the client left, or ran out of time, before its body was whole.
     """
-    limit = settings.limits.body_bytes
     _check_headers(scope["headers"], limit)
     body = b""
     while True:

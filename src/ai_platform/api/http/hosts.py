@@ -3,7 +3,6 @@
 from urllib.parse import urlsplit
 
 from ai_platform.errors import UnknownHost
-from ai_platform.settings import Settings
 
 _MOST_KNOWN = 64
 
@@ -12,15 +11,14 @@ class Hosts:
     """The host allow-list.
 
     Args:
-        settings: `api.allowed_hosts`.
+        allowed: `api.allowed_hosts`.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        hosts = settings.api.allowed_hosts
-        self._all = "*" in hosts
-        self._names = {host.strip("[]").lower() for host in hosts}
+    def __init__(self, allowed: list[str]) -> None:
+        self._all = "*" in allowed
+        self._names = {host.strip("[]").lower() for host in allowed}
         # As callers write them, port and all; ports vary, and a caller must not make it grow without end.
-        self._known = {host.encode("ascii", "replace") for host in hosts if host != "*"}
+        self._known = {host.encode("ascii", "replace") for host in allowed if host != "*"}
 
     def knows(self, host: bytes | None) -> bool:
         """Whether a Host header was found to be served before."""

@@ -64,7 +64,7 @@ class PredictionEndpoint:
         self._serving.authorize(head.caller, path.target)
         deadline = deadline_of(head)
         asked = submission_headers_of(head)
-        body = await read_json_body(scope, receive, self._services.settings)
+        body = await read_json_body(scope, receive, self._services.settings.limits.body_bytes)
         affinity = head.named.get(self._affinity)
         request = await self._serving.read(
             head.caller, path.target, self._codec, body, affinity=affinity, deadline=deadline

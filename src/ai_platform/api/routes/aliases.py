@@ -11,7 +11,6 @@ from ai_platform.api.routes.json_body import refuse
 from ai_platform.api.routes.models import connection_of
 from ai_platform.api.routes.path_parts import AliasName, Name, VersionNumber
 from ai_platform.errors import ModelNotFound
-from ai_platform.models import publishing
 from ai_platform.models.registry import aliases, versions
 from ai_platform.models.registry.aliases import PRODUCTION, Target
 from ai_platform.models.registry.views import AliasView, alias_view
@@ -96,7 +95,7 @@ def delete_alias(request: Request, name: Name, alias: str) -> Response:
     Raises:
         ModelNotFound: there is no such alias.
     """
-    publishing.remove_alias(services_of(request).settings, name, alias, by=principal_of(request).owner)
+    services_of(request).publisher.remove_alias(name, alias, by=principal_of(request).owner)
     return Response(status_code=204)
 
 
@@ -145,10 +144,9 @@ def roll_back_alias(request: Request, name: Name, alias: str) -> AliasView:
     Raises:
         ModelNotFound: it has named nothing else before, or what it named was deleted.
     """
-    settings = services_of(request).settings
-    return alias_view(publishing.roll_back(settings, name, alias, by=principal_of(request).owner)[0])
+    return alias_view(services_of(request).publisher.roll_back(name, alias, by=principal_of(request).owner)[0])
 
 
 def _point(request: Request, name: str, alias: str, targets: tuple[Target, ...]) -> AliasView:
-    settings = services_of(request).settings
-    return alias_view(publishing.promote(settings, name, alias, targets, by=principal_of(request).owner)[0])
+    publisher, by = services_of(request).publisher, principal_of(request).owner
+    return alias_view(publisher.promote(name, alias, targets, by=by)[0])

@@ -24,7 +24,9 @@ def reader_of(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
     convert = getattr(kind, "of_document", None) or (lambda document: _converted(document, kind))
 
     async def read(request: Request) -> Body:
-        body: Body = convert(loads(await read_json_body(request.scope, request.receive, services_of(request).settings)))
+        body: Body = convert(
+            loads(await read_json_body(request.scope, request.receive, services_of(request).settings.limits.body_bytes))
+        )
         return body
 
     return read

@@ -26,7 +26,6 @@ from ai_platform.errors import (
     UploadsOff,
     VersionInUse,
 )
-from ai_platform.models import publishing
 from ai_platform.models.registry import aliases, serving_reports, uploads, versions
 from ai_platform.models.registry.manifest import MOST_LIMIT_SECONDS, Draft, decode
 from ai_platform.models.registry.views import (
@@ -199,7 +198,7 @@ def delete_version(request: Request, name: Name, version: Number) -> Response:
         ModelNotFound: there is no such version.
         VersionInUse: an alias names it, or a job that has not ended is pinned to it.
     """
-    publishing.delete(services_of(request).settings, name, version, by=principal_of(request).owner)
+    services_of(request).publisher.delete(name, version, by=principal_of(request).owner)
     return Response(status_code=204)
 
 
@@ -240,15 +239,15 @@ def publish_version(request: Request, name: Name, body: PublishBody) -> Reply[Ve
         Overloaded: this process validates another model now.
     """
     described = _described(name, body)
-    settings = services_of(request).settings
+    services = services_of(request)
     if not _validating.acquire(blocking=False):
         raise Overloaded("another model is being validated here; try again", retry_after=5)
     try:
         with tempfile.TemporaryDirectory(prefix="aip-uploaded-") as folder:
             artifact = Path(folder) / "artifact"
-            uploads.fetch(settings, bytes.fromhex(body.sha256), artifact)
+            uploads.fetch(services.settings, bytes.fromhex(body.sha256), artifact)
             owner = principal_of(request).owner
-            made = publishing.publish(settings, artifact, described, by=owner, alias=body.alias)
+            made = services.publisher.publish(artifact, described, by=owner, alias=body.alias)
     finally:
         _validating.release()
     return Reply(_version(request, name, made.version), {"location": f"/models/{name}/versions/{made.version}"})

@@ -53,8 +53,8 @@ def publish(
     data_dir: DataDir = None,
 ) -> None:
     """Validate a model file, sign what was found, publish it as the model's next version, and wait until it answers."""
-    from ai_platform.models import publishing
     from ai_platform.models.loading.signing import signer
+    from ai_platform.models.publishing import Publisher
     from ai_platform.training.current_user import current_user
 
     settings = settings_for(data_dir)
@@ -70,8 +70,7 @@ def publish(
         extra=extra,
     )
     with steps() as on_step:
-        made = publishing.publish(
-            settings,
+        made = Publisher.of(settings).publish(
             file,
             described,
             by=current_user(),
@@ -150,13 +149,13 @@ def promote(
     data_dir: DataDir = None,
 ) -> None:
     """Let an alias name a version; or several with weights (`promote churn 3=90 4=10`), for a part of the callers."""
-    from ai_platform.models import publishing
+    from ai_platform.models.publishing import Publisher
     from ai_platform.training.current_user import current_user
 
     targets = tuple(_target(given) for given in versions)
     settings = settings_for(data_dir)
     with steps() as on_step:
-        moved, waited = publishing.promote(settings, name, alias, targets, by=current_user(), on_step=on_step)
+        moved, waited = Publisher.of(settings).promote(name, alias, targets, by=current_user(), on_step=on_step)
     _show_alias(name, moved, as_json=as_json)
     end_unless_it_answers(console, waited, settings)
 
@@ -170,12 +169,12 @@ def rollback(
     data_dir: DataDir = None,
 ) -> None:
     """Let an alias name again what it named before its last change."""
-    from ai_platform.models import publishing
+    from ai_platform.models.publishing import Publisher
     from ai_platform.training.current_user import current_user
 
     settings = settings_for(data_dir)
     with steps() as on_step:
-        moved, waited = publishing.roll_back(settings, name, alias, by=current_user(), on_step=on_step)
+        moved, waited = Publisher.of(settings).roll_back(name, alias, by=current_user(), on_step=on_step)
     _show_alias(name, moved, as_json=as_json)
     end_unless_it_answers(console, waited, settings)
 
@@ -187,10 +186,10 @@ def unalias(
     data_dir: DataDir = None,
 ) -> None:
     """Remove an alias; the versions stay."""
-    from ai_platform.models import publishing
+    from ai_platform.models.publishing import Publisher
     from ai_platform.training.current_user import current_user
 
-    publishing.remove_alias(settings_for(data_dir), name, alias, by=current_user())
+    Publisher.of(settings_for(data_dir)).remove_alias(name, alias, by=current_user())
     console.print(f"removed: alias {alias} of {name}; its versions stay")
 
 
@@ -234,10 +233,10 @@ def delete(
     data_dir: DataDir = None,
 ) -> None:
     """Delete a version that no alias names and no unfinished job needs."""
-    from ai_platform.models import publishing
+    from ai_platform.models.publishing import Publisher
     from ai_platform.training.current_user import current_user
 
-    removed = publishing.delete(settings_for(data_dir), name, version, by=current_user(), with_aliases=with_aliases)
+    removed = Publisher.of(settings_for(data_dir)).delete(name, version, by=current_user(), with_aliases=with_aliases)
     for alias in removed:
         console.print(f"removed: alias {alias} of {name}")
     console.print(f"deleted: {name} version {version}; its number is not given out again")

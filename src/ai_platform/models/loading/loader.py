@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+import msgspec
+
 from ai_platform.errors import ArtifactRefused, PlatformError
 from ai_platform.models.loading import golden
 from ai_platform.models.loading.error_text import error_text
@@ -44,6 +46,26 @@ class ServedModel:
     bytes: int
 
 
+class LoaderSettings(msgspec.Struct, array_like=True, frozen=True):
+    """Where artifacts are, and whom and what a loader trusts.
+
+    Attributes:
+        cache_dir: folder of artifacts by sha256, made when missing; whatever it holds is verified at each load.
+        trusted_keys_dir: folder of the public keys that may sign.
+        trusted_types: types in skops files that need no signature.
+    """
+
+    cache_dir: str
+    trusted_keys_dir: str
+    trusted_types: list[str]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "LoaderSettings":
+        """What the platform's settings say of it."""
+        cache, keys = settings.artifact_cache_dir.absolute(), settings.trusted_keys_dir.absolute()
+        return cls(str(cache), str(keys), settings.models.skops_trusted_types)
+
+
 class Loader:
     """Verifies and loads versions.
 
@@ -51,15 +73,14 @@ class Loader:
     nor opened here.
 
     Args:
-        settings: the platform's settings: folder of artifacts by sha256 (made when missing; whatever it holds is
-            verified at each load), trusted keys, trusted types.
+        settings: where artifacts are, and who and what is trusted.
         fetch: gives an artifact's bytes in parts, by sha256 (the registry's, when the folder has none).
     """
 
-    def __init__(self, settings: Settings, fetch: Callable[[bytes], Iterator[bytes]]) -> None:
-        self._cache_dir = settings.artifact_cache_dir
-        self._trusted_keys_dir = settings.trusted_keys_dir
-        self._operator_types = settings.models.skops_trusted_types
+    def __init__(self, settings: LoaderSettings, fetch: Callable[[bytes], Iterator[bytes]]) -> None:
+        self._cache_dir = Path(settings.cache_dir)
+        self._trusted_keys_dir = Path(settings.trusted_keys_dir)
+        self._operator_types = settings.trusted_types
         self._fetch = fetch
 
     def read(self, version: Version) -> Manifest:

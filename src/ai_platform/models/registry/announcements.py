@@ -4,33 +4,32 @@ import contextlib
 import threading
 import time
 
-import redis
-import redis.exceptions
+from redis.client import PubSub
+from redis.exceptions import RedisError
 
-from ai_platform.errors import InvalidSettings
-from ai_platform.settings import Settings
-from ai_platform.storage.redis import KEY_PREFIX, Breaker, Redis
+from ai_platform.storage.redis import KEY_PREFIX, Redis
 
 CHANNEL = f"{KEY_PREFIX}models"
 
 
-def announce(settings: Settings, model: str) -> None:
+def announce(redis: Redis | None, model: str) -> None:
     """Tell every process that a model's aliases changed; whoever does not hear it sees it at its next look."""
-    with contextlib.suppress(redis.exceptions.RedisError, OSError, InvalidSettings):
-        Redis.of(settings).client().publish(CHANNEL, model)
+    if redis is not None:
+        with contextlib.suppress(RedisError, OSError):
+            redis.client().publish(CHANNEL, model)
 
 
 class Announcements:
     """Waits for a hint in one thread.
 
     Args:
-        settings: the platform's settings.
+        redis: which carries the hints.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._breaker = Breaker(settings.redis.breaker_seconds)
-        self._channel: redis.client.PubSub | None = None
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._breaker = redis.breaker()
+        self._channel: PubSub | None = None
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """Return at a hint, when told to stop, or after that many seconds; sooner for no other reason."""
@@ -45,10 +44,10 @@ class Announcements:
         """Whether something was announced; a quarter of a second at most, so that a stop is seen in time."""
         try:
             if self._channel is None:
-                self._channel = Redis.of(self._settings).client().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+                self._channel = self._redis.client().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 self._channel.subscribe(CHANNEL)
             return self._channel.get_message(timeout=seconds) is not None
-        except (redis.exceptions.RedisError, OSError):
+        except (RedisError, OSError):
             self._breaker.trip()
             self.close()
             return False
@@ -56,6 +55,6 @@ class Announcements:
     def close(self) -> None:
         """Let go of the connection."""
         if self._channel is not None:
-            with contextlib.suppress(redis.exceptions.RedisError, OSError):
+            with contextlib.suppress(RedisError, OSError):
                 self._channel.close()
             self._channel = None

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ai_platform.errors import ArtifactRefused
+from ai_platform.models.loading.loader import LoaderSettings
 from ai_platform.models.loading.signing import verify
 from ai_platform.models.registry.manifest import Draft, Manifest, decode
 from ai_platform.models.registry.names import MODEL_NAME
@@ -20,10 +21,10 @@ from ai_platform.models.validation.heard import Heard, step, understood, why
 from ai_platform.models.validation.messages import Compiled, Native, Request, ValidationReport, Verified
 from ai_platform.models.validation.own_rows import require_admitted
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.settings import Settings
+from ai_platform.settings import LimitSettings, ModelSettings, Settings
 from ai_platform.telemetry import logger
 
-__all__ = ["Signed", "Validated", "ValidationReport", "validate"]
+__all__ = ["Signed", "Validated", "ValidationReport", "Validator"]
 
 log = logger(__name__)
 
@@ -69,62 +70,81 @@ class Validated:
     report: ValidationReport
 
 
-def validate(
-    artifact: Path,
-    described: Signed | Draft,
-    settings: Settings,
-    *,
-    is_signed: bool,
-    workdir: Path,
-    on_step: Step = _unheard,
-) -> Validated:
-    """Verify, open, try and compile an artifact in a child process. Takes seconds; may be called from any thread.
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """Validates artifacts, each in a process of its own.
 
-    Args:
-        artifact: the model file; read through one descriptor, following no link.
-        described: its manifest, or what is said of a model that has none.
-        settings: limits, trusted keys, trusted types.
-        is_signed: whether the caller holds a trusted signing key, and will sign the manifest that is made of a
-            draft. It says nothing of a manifest that exists already.
-        workdir: an existing folder, which gets the compiled form.
-        on_step: told in a few words what was done, each time when something was.
-
-    Raises:
-        ArtifactRefused: it must not be published; the sentence says why. The cause may be the artifact's bytes, its
-            signer, its types, its libraries, its outputs, or what it did when it was opened.
+    Attributes:
+        loader: trusted keys and types.
+        models: limits of the sandbox, and what becomes of outputs that are not finite.
+        limits: of requests.
     """
-    begun = time.monotonic()
-    manifest, signed = _trusted(described, settings, is_signed=is_signed)
-    _refuse_strange(manifest or described)  # type: ignore[arg-type]
-    compiled = workdir / COMPILED_NAME
-    with _opened(artifact, manifest) as artifact_fd, _created(compiled) as compiled_fd:
-        size = os.fstat(artifact_fd).st_size
-        request = Request(
-            artifact=artifact_fd,
-            compiled=compiled_fd,
-            parent=os.getpid(),
-            limits=_limits(settings),
-            signed=signed,
-            operator_types=settings.models.skops_trusted_types,
-            compile_bytes=settings.models.compile_max_mb * MEGABYTE,
-            manifest=manifest,
-            draft=described if isinstance(described, Draft) else None,
+
+    loader: LoaderSettings
+    models: ModelSettings
+    limits: LimitSettings
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Validator":
+        """Made of the platform's settings."""
+        return cls(LoaderSettings.of(settings), settings.models, settings.limits)
+
+    def validate(
+        self,
+        artifact: Path,
+        described: Signed | Draft,
+        *,
+        is_signed: bool,
+        workdir: Path,
+        on_step: Step = _unheard,
+    ) -> Validated:
+        """Verify, open, try and compile an artifact in a child process. Takes seconds; may be called from any thread.
+
+        Args:
+            artifact: the model file; read through one descriptor, following no link.
+            described: its manifest, or what is said of a model that has none.
+            is_signed: whether the caller holds a trusted signing key, and will sign the manifest that is made of a
+                draft. It says nothing of a manifest that exists already.
+            workdir: an existing folder, which gets the compiled form.
+            on_step: told in a few words what was done, each time when something was.
+
+        Raises:
+            ArtifactRefused: it must not be published; the sentence says why. The cause may be the artifact's bytes, its
+                signer, its types, its libraries, its outputs, or what it did when it was opened.
+        """
+        begun = time.monotonic()
+        manifest, signed = _trusted(described, Path(self.loader.trusted_keys_dir), is_signed=is_signed)
+        _refuse_strange(manifest or described)  # type: ignore[arg-type]
+        compiled = workdir / COMPILED_NAME
+        with _opened(artifact, manifest) as artifact_fd, _created(compiled) as compiled_fd:
+            size = os.fstat(artifact_fd).st_size
+            request = Request(
+                artifact=artifact_fd,
+                compiled=compiled_fd,
+                parent=os.getpid(),
+                limits=_limits(self.models),
+                signed=signed,
+                operator_types=self.loader.trusted_types,
+                compile_bytes=self.models.compile_max_mb * MEGABYTE,
+                manifest=manifest,
+                draft=described if isinstance(described, Draft) else None,
+            )
+            verified, native, outcome = _answers(request, self.models.validation_seconds, on_step)
+        made = manifest or _made(native.manifest, described, verified, size)
+        require_admitted(made, request.draft, self.limits)
+        on_step("its own rows are admitted as requests are")
+        if self.models.non_finite == "error":
+            _require_finite(native)
+        if "seccomp" not in verified.sandbox:
+            log.warning("validated without a filter of system calls", sandbox=verified.sandbox)
+        if outcome.why_native is not None:
+            compiled.unlink()
+        return Validated(
+            made,
+            bytes.fromhex(verified.sha256),
+            compiled if outcome.why_native is None else None,
+            _report(verified, native, outcome, time.monotonic() - begun),
         )
-        verified, native, outcome = _answers(request, settings.models.validation_seconds, on_step)
-    made = manifest or _made(native.manifest, described, verified, size)
-    require_admitted(made, request.draft, settings.limits)
-    on_step("its own rows are admitted as requests are")
-    _require_finite(native, settings)
-    if "seccomp" not in verified.sandbox:
-        log.warning("validated without a filter of system calls", sandbox=verified.sandbox)
-    if outcome.why_native is not None:
-        compiled.unlink()
-    return Validated(
-        made,
-        bytes.fromhex(verified.sha256),
-        compiled if outcome.why_native is None else None,
-        _report(verified, native, outcome, time.monotonic() - begun),
-    )
 
 
 def _made(manifest: Manifest, described: Signed | Draft, verified: Verified, size: int) -> Manifest:
@@ -141,8 +161,8 @@ def _made(manifest: Manifest, described: Signed | Draft, verified: Verified, siz
     )
 
 
-def _require_finite(native: Native, settings: Settings) -> None:
-    if native.non_finite_rows and settings.models.non_finite == "error":
+def _require_finite(native: Native) -> None:
+    if native.non_finite_rows:
         raise ArtifactRefused(
             f"{native.non_finite_rows} of {native.rows_tried} rows that were tried have an output that is NaN or"
             " infinite, and AI_PLATFORM_MODELS__NON_FINITE=error makes that an error; leave such rows out of the"
@@ -150,11 +170,11 @@ def _require_finite(native: Native, settings: Settings) -> None:
         )
 
 
-def _trusted(described: Signed | Draft, settings: Settings, *, is_signed: bool) -> tuple[Manifest | None, bool]:
+def _trusted(described: Signed | Draft, trusted_keys_dir: Path, *, is_signed: bool) -> tuple[Manifest | None, bool]:
     if isinstance(described, Draft):
         return None, is_signed
     if described.signature:
-        verify(described.manifest, described.signature, settings.trusted_keys_dir)
+        verify(described.manifest, described.signature, trusted_keys_dir)
     return decode(described.manifest), bool(described.signature)
 
 
@@ -195,8 +215,7 @@ def _created(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _limits(settings: Settings) -> Limits:
-    models = settings.models
+def _limits(models: ModelSettings) -> Limits:
     return Limits(
         memory_bytes=models.validation_memory_mb * MEGABYTE,
         cpu_seconds=int(2 * models.validation_seconds * (os.cpu_count() or 1)) + 1,

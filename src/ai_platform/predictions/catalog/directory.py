@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 from ai_platform.errors import ArtifactRefused, ModelNotFound, ModelNotReady, PlatformError
 from ai_platform.models.registry.aliases import PRODUCTION, Alias, Target, choose, draw_for
@@ -14,11 +15,14 @@ from ai_platform.predictions.catalog.loading import LoadQueue
 from ai_platform.predictions.catalog.serving_report import ServingReport
 from ai_platform.predictions.catalog.versions import VersionSource
 from ai_platform.predictions.compute.computing import Computing
+from ai_platform.predictions.compute.ipc import Hello
 from ai_platform.predictions.compute.pending import VersionKey
 from ai_platform.predictions.compute.trial import TrialProcess
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.processes.background import ThreadLoop
-from ai_platform.settings import Settings
+from ai_platform.settings import ModelSettings, Settings
+from ai_platform.storage.postgres import Database
+from ai_platform.storage.redis import Redis
 from ai_platform.telemetry import logger
 
 log = logger(__name__)
@@ -56,24 +60,34 @@ class ModelDirectory:
     be loaded goes on serving the old ones, and they are tried again, with pauses that grow.
 
     Args:
-        settings: the platform's settings.
-        name: of the process, for `pg_stat_activity`.
-        computing: where synchronous predictions are computed; None in a process that answers none.
+        source: loads the versions.
+        trial: makes a process that tries versions.
+        announcements: hints that aliases changed.
+        report: tells others how the versions do.
+        models: the default one, how often the aliases are read, and how long a load is waited for.
 
     Attributes:
         conditions: what has become of each version.
+        load_seconds: longest wait of `load`.
         on_change: called with each version that is taken up, by the thread that loaded it.
     """
 
-    def __init__(self, settings: Settings, name: str, computing: Computing | None = None) -> None:
-        self._source = VersionSource(settings, name, computing)
-        self.conditions = self._source.conditions
-        self._loads = LoadQueue(settings, self._load)
-        self._default = settings.models.default
-        self._refresh_seconds = settings.models.refresh_seconds
-        self._load_seconds = settings.models.load_seconds
-        self._announcements = Announcements(settings)
-        self._report = ServingReport(settings, name)
+    def __init__(
+        self,
+        source: VersionSource,
+        trial: Callable[[], TrialProcess],
+        announcements: Announcements,
+        report: ServingReport,
+        models: ModelSettings,
+    ) -> None:
+        self._source = source
+        self.conditions = source.conditions
+        self._loads = LoadQueue(trial, self._load)
+        self._default = models.default
+        self._refresh_seconds = models.refresh_seconds
+        self.load_seconds = models.load_seconds
+        self._announcements = announcements
+        self._report = report
         self._aliases: list[Alias] = []
         self._routes: dict[AliasKey, _Route] = {}
         self._routing = threading.RLock()
@@ -83,6 +97,14 @@ class ModelDirectory:
             "model-directory", self._round, failure="models not refreshed", pause=0.0, last=self._announcements.close
         )
         self.on_change: list[Callable[[PreparedModel], None]] = []
+
+    @classmethod
+    def of(cls, settings: Settings, name: str, computing: Computing | None = None) -> "ModelDirectory":
+        """Made of the platform's settings, with a source as `VersionSource.of` makes it."""
+        trial = partial(TrialProcess, Hello.of(settings), settings.models)
+        report = ServingReport(Database.of(settings), name)
+        source = VersionSource.of(settings, name, computing)
+        return cls(source, trial, Announcements(Redis.of(settings)), report, settings.models)
 
     def start(self) -> None:
         """Begin to follow the registry."""
@@ -192,7 +214,7 @@ class ModelDirectory:
         if held is not None:
             return held
         try:
-            return self.ask(name, version).result(self._load_seconds)
+            return self.ask(name, version).result(self.load_seconds)
         except TimeoutError:
             raise ModelNotReady(f"version {version} of {name!r} is still loading") from None
 

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from ai_platform.predictions.compute.pending import VersionKey
 from ai_platform.predictions.compute.trial import TrialProcess
 from ai_platform.predictions.model.prepared import PreparedModel
-from ai_platform.settings import Settings
 from ai_platform.telemetry import logger
 
 log = logger(__name__)
@@ -29,12 +28,12 @@ class LoadQueue:
     """Loads each version once at a time, however many ask. Thread-safe.
 
     Args:
-        settings: what processes that try versions need.
+        trial: makes a process that tries versions, one for each thread.
         load: loads a version, in one of the threads.
     """
 
-    def __init__(self, settings: Settings, load: Load) -> None:
-        self._settings = settings
+    def __init__(self, trial: Callable[[], TrialProcess], load: Load) -> None:
+        self._trial = trial
         self._load = load
         self._waiting: dict[VersionKey, Future[PreparedModel]] = {}
         self._running: dict[VersionKey, tuple[float, Future[PreparedModel]]] = {}
@@ -93,7 +92,7 @@ class LoadQueue:
             threading.Thread(target=self._work, name="load-version", daemon=True).start()
 
     def _work(self) -> None:
-        trial = TrialProcess(self._settings)
+        trial = self._trial()
         try:
             while (taken := self._take()) is not None:
                 self._run(*taken, trial)

@@ -10,7 +10,6 @@ from datetime import datetime
 from ai_platform.errors import PlatformError
 from ai_platform.models.registry import serving_reports
 from ai_platform.predictions.catalog.conditions import Condition
-from ai_platform.settings import Settings
 from ai_platform.storage.postgres import BoundedConnection, Database
 
 KINDS = ("api", "worker")
@@ -20,12 +19,12 @@ class ServingReport:
     """Writes the conditions of this process' versions to PostgreSQL. Thread-safe.
 
     Args:
-        settings: the platform's settings.
+        database: where it is written.
         name: `api` or `worker`; others (a test, a look of `doctor`) serve nobody, and write nothing.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._settings = settings
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database
         self._kind = name
         self._process = f"{name}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._written: dict[tuple[str, int], Condition] = {}
@@ -67,7 +66,7 @@ class ServingReport:
         with self._lock:
             self._ended = True
             if self._begun:
-                with contextlib.suppress(PlatformError), Database.of(self._settings).connect(self._kind) as connection:
+                with contextlib.suppress(PlatformError), self._database.connect(self._kind) as connection:
                     serving_reports.withdraw(connection, self._process)
 
 

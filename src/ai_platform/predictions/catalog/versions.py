@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from ai_platform.errors import ArtifactRefused, PlatformError
 from ai_platform.models.loading.error_text import error_text
-from ai_platform.models.loading.loader import Loader, ServedModel
+from ai_platform.models.loading.loader import Loader, LoaderSettings, ServedModel
 from ai_platform.models.registry import aliases, serving_reports, versions
 from ai_platform.models.registry.aliases import Alias
 from ai_platform.models.registry.versions import Version
@@ -19,9 +20,8 @@ from ai_platform.predictions.compute.trial_notes import TrialNotes
 from ai_platform.predictions.model.prepared import PreparedModel, prepare
 from ai_platform.runtimes.base.pool import Pool
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.settings import Settings
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import Database
+from ai_platform.settings import LimitSettings, ModelSettings, Settings
+from ai_platform.storage.postgres import Database, translated
 from ai_platform.telemetry import LOADED_BYTES, MODEL_LOADS, logger
 
 log = logger(__name__)
@@ -34,7 +34,10 @@ class VersionSource:
     """Loads any published version, over a connection that is made anew when it broke.
 
     Args:
-        settings: the platform's settings.
+        database: where versions and aliases are.
+        loader: where artifacts are, and who and what is trusted.
+        models: how much memory they may take, and what becomes of outputs that are not finite.
+        limits: of requests.
         name: of the process, for `pg_stat_activity`.
         computing: where predictions are computed apart, and a version must be loaded too; None where each is computed
             by the thread that wants it.
@@ -44,19 +47,31 @@ class VersionSource:
         conditions: what has become of each version that was asked for.
     """
 
-    def __init__(self, settings: Settings, name: str, computing: Computing | None = None) -> None:
-        self._settings = settings
-        self._connections = Database.of(settings).pool(f"{name}-models", _CONNECTIONS)
-        self._loader = Loader(settings, self._fetch)
+    def __init__(
+        self,
+        database: Database,
+        loader: LoaderSettings,
+        models: ModelSettings,
+        limits: LimitSettings,
+        name: str,
+        *,
+        computing: Computing | None = None,
+    ) -> None:
+        self._connections = database.pool(f"{name}-models", _CONNECTIONS)
+        self._loader = Loader(loader, self._fetch)
         self._computing = computing
-        self._build = partial(
-            prepare, limits=settings.limits, apart=computing is not None, non_finite=settings.models.non_finite
-        )
-        self._trials = TrialNotes(settings, name)
+        self._build = partial(prepare, limits=limits, apart=computing is not None, non_finite=models.non_finite)
+        self._trials = TrialNotes(Path(loader.cache_dir), name)
         self.conditions = Conditions()
         self.pool: Pool[VersionKey, PreparedModel] = Pool(
-            self._prepare, lambda prepared: prepared.served.bytes, settings.models.loaded_mb * 1_000_000, self._let_go
+            self._prepare, lambda prepared: prepared.served.bytes, models.loaded_mb * 1_000_000, self._let_go
         )
+
+    @classmethod
+    def of(cls, settings: Settings, name: str, computing: Computing | None = None) -> "VersionSource":
+        """Made of the platform's settings."""
+        loader = LoaderSettings.of(settings)
+        return cls(Database.of(settings), loader, settings.models, settings.limits, name, computing=computing)
 
     def aliases(self) -> list[Alias]:
         """All aliases of all models, as PostgreSQL has them now.
@@ -64,7 +79,7 @@ class VersionSource:
         Raises:
             StorageUnavailable: PostgreSQL is away.
         """
-        with postgres.translated(), self._connections.connection() as connection:
+        with translated(), self._connections.connection() as connection:
             return aliases.everything(connection)
 
     def look(self) -> tuple[datetime, list[Alias]]:
@@ -73,7 +88,7 @@ class VersionSource:
         Raises:
             StorageUnavailable: PostgreSQL is away.
         """
-        with postgres.translated(), self._connections.connection() as connection:
+        with translated(), self._connections.connection() as connection:
             return serving_reports.moment(connection), aliases.everything(connection)
 
     def write(self, report: ServingReport, looked_at: datetime | None) -> None:
@@ -86,7 +101,7 @@ class VersionSource:
         Raises:
             StorageUnavailable: PostgreSQL is away.
         """
-        with postgres.translated(), self._connections.connection() as connection:
+        with translated(), self._connections.connection() as connection:
             report.write(connection, self.conditions.all(), looked_at)
 
     def load(self, name: str, version: int) -> PreparedModel:
@@ -108,7 +123,7 @@ class VersionSource:
         held = self.pool.keys()
         if not held:
             return
-        with postgres.translated(), self._connections.connection() as connection:
+        with translated(), self._connections.connection() as connection:
             for key in versions.deleted_among(connection, held):
                 self.pool.drop(key)
 
@@ -148,7 +163,7 @@ class VersionSource:
         return prepared
 
     def _prepared(self, key: VersionKey, trial: TrialProcess | None) -> PreparedModel:
-        with postgres.translated(), self._connections.connection() as connection:
+        with translated(), self._connections.connection() as connection:
             version = versions.find(connection, *key)
         note = partial(self.conditions.call_failed, key)
         if trial is None or version.compiled_sha256 is not None or not FORMATS[version.format].format.runs_code:
@@ -184,5 +199,5 @@ class VersionSource:
             self._computing.let_go(key)
 
     def _fetch(self, sha256: bytes) -> Iterator[bytes]:
-        with postgres.translated(), self._connections.connection() as connection:
+        with translated(), self._connections.connection() as connection:
             yield from versions.artifact_parts(connection, sha256)

@@ -5,17 +5,19 @@ import concurrent.futures
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from ai_platform.errors import ArtifactRefused, ModelFailed, ModelNotReady
 from ai_platform.inputs.instances import Instances
 from ai_platform.models.registry.versions import Version
+from ai_platform.predictions.compute.ipc import Hello
 from ai_platform.predictions.compute.pending import Call, VersionKey
 from ai_platform.predictions.compute.pool import ComputePool, slots_of
 from ai_platform.predictions.compute.slots import Slots
 from ai_platform.predictions.compute.trial import NotHere
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.runtimes.base.runtime import Outputs, Value
-from ai_platform.settings import Settings
+from ai_platform.settings import ApiSettings
 from ai_platform.telemetry import logger
 
 log = logger(__name__)
@@ -28,15 +30,19 @@ class Computing:
     """Computes apart from the event loop.
 
     Args:
-        settings: the platform's settings.
+        api: how many threads and processes there are, and what may wait for them.
+        hello: what processes are told first.
+        hard_limit: longest call of a version that sets none, in seconds.
+        load_seconds: longest load.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._load_seconds = settings.models.load_seconds
-        size = slots_of(settings)
+    def __init__(self, api: ApiSettings, hello: Hello, hard_limit: float, load_seconds: float) -> None:
+        self._api = api
+        self._load_seconds = load_seconds
+        size = slots_of(api)
+        self._make_pool = partial(ComputePool, api.compute_processes or size, hello, hard_limit, load_seconds)
         self._executor = ThreadPoolExecutor(max_workers=size, thread_name_prefix="predict")
-        self._threads = Slots("threads", settings.api, lambda: size, self._in_thread)
+        self._threads = Slots("threads", api, lambda: size, self._in_thread)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: ComputePool
         self._processes: Slots
@@ -44,8 +50,8 @@ class Computing:
     def start(self) -> None:
         """Belong to the running event loop; no process is started before a model needs one."""
         self._loop = asyncio.get_running_loop()
-        self._pool = ComputePool(self._settings, self._changed)
-        self._processes = Slots("processes", self._settings.api, lambda: self._pool.slots, self._in_process)
+        self._pool = self._make_pool(self._changed)
+        self._processes = Slots("processes", self._api, lambda: self._pool.slots, self._in_process)
 
     async def close(self) -> None:
         """End all processes; whoever still waits is told."""

@@ -8,28 +8,31 @@ import struct
 
 import msgspec
 
+from ai_platform.models.loading.loader import LoaderSettings
 from ai_platform.models.registry.versions import Version
 from ai_platform.runtimes.base.runtime import Outputs, Value
+from ai_platform.settings import Settings
 
 LENGTH = struct.Struct(">I")
 
 
 class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
-    """The first frame: what of the settings loading needs. There is no password or key among them.
+    """The first frame: what loading needs, and how to log. There is no password or key among it.
 
     Attributes:
-        cache_dir: folder of artifacts, which the API process has filled.
-        trusted_keys_dir: folder of public keys.
-        trusted_types: types in skops files that the operator trusts.
+        loader: whose folder of artifacts the API process has filled.
         log_format: `text` or `json`.
         log_level: events below it are not written.
     """
 
-    cache_dir: str
-    trusted_keys_dir: str
-    trusted_types: list[str]
+    loader: LoaderSettings
     log_format: str
     log_level: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Hello":
+        """What a compute process is told of the settings."""
+        return cls(LoaderSettings.of(settings), settings.log.format, settings.log.level)
 
 
 class Load(msgspec.Struct, tag="load", array_like=True, frozen=True):

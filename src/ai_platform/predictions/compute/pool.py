@@ -8,13 +8,14 @@ from collections.abc import Callable
 from ai_platform.errors import ModelFailed, ModelNotReady, ModelTooSlow
 from ai_platform.models.registry.manifest import limit_name
 from ai_platform.models.registry.versions import Version
+from ai_platform.predictions.compute.ipc import Hello
 from ai_platform.predictions.compute.pending import VersionKey
-from ai_platform.predictions.compute.process import ComputeProcess, ComputeProcessDied, NotLoaded, hello
+from ai_platform.predictions.compute.process import ComputeProcess, ComputeProcessDied, NotLoaded
 from ai_platform.predictions.compute.slots import SlotLost
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.processes.backoff import Backoff
 from ai_platform.runtimes.base.runtime import Outputs, Value
-from ai_platform.settings import Settings
+from ai_platform.settings import ApiSettings
 from ai_platform.telemetry import (
     COMPUTE_DEATHS,
     COMPUTE_PROCESSES,
@@ -43,14 +44,19 @@ class ComputePool:
     Not the standard library's pool: that one breaks as a whole when a process dies, and unpickles what it is sent.
 
     Args:
-        settings: how many, how long one call may take, what loading needs.
+        size: how many.
+        hello: what each is told first.
+        hard_limit: longest call of a version that sets none, in seconds.
+        load_seconds: longest load.
         on_change: called when a process has become ready, or when the pool cannot be used.
     """
 
-    def __init__(self, settings: Settings, on_change: Callable[[], None]) -> None:
-        self.size = processes_of(settings)
-        self._hard_limit = settings.jobs.hard_limit_seconds
-        self._hello = hello(settings)
+    def __init__(
+        self, size: int, hello: Hello, hard_limit: float, load_seconds: float, on_change: Callable[[], None]
+    ) -> None:
+        self.size = size
+        self._hard_limit = hard_limit
+        self._hello = hello
         self._on_change = on_change
         self._versions: dict[VersionKey, Version] = {}
         self._ready: set[ComputeProcess] = set()
@@ -58,7 +64,7 @@ class ComputePool:
         self._keeping: list[asyncio.Task[None]] = []
         self._decided = asyncio.Event()
         self._failed_starts = 0
-        self._load_seconds = settings.models.load_seconds
+        self._load_seconds = load_seconds
         # Versions that ended the process which loaded them: a new process does not load them before somebody asks.
         self._harmful_loads: set[VersionKey] = set()
         # Processes that calls of a version ended since its last answer, and until when it rests.
@@ -290,11 +296,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def slots_of(settings: Settings) -> int:
+def slots_of(api: ApiSettings) -> int:
     """This API process' share of the cores, one at least."""
-    return max(1, cores() // max(1, settings.api.processes))
-
-
-def processes_of(settings: Settings) -> int:
-    """Compute processes of one API process."""
-    return settings.api.compute_processes or slots_of(settings)
+    return max(1, cores() // max(1, api.processes))

@@ -30,7 +30,7 @@ from ai_platform.predictions.compute.ipc import (
 from ai_platform.predictions.compute.ipc import frame as framed
 from ai_platform.predictions.compute.pending import VersionKey
 from ai_platform.runtimes.base.runtime import Value
-from ai_platform.settings import PREFIX, Settings
+from ai_platform.settings import PREFIX
 
 _MODULE = "ai_platform.predictions.compute.child"
 _START_SECONDS = 60.0
@@ -208,17 +208,6 @@ def spawned(theirs: socket.socket, nicer: int = NICER) -> subprocess.Popen[bytes
         env=_environment(),
         stdin=subprocess.DEVNULL,
         pass_fds=(theirs.fileno(),),
-    )
-
-
-def hello(settings: Settings) -> Hello:
-    """What a compute process is told of the settings."""
-    return Hello(
-        str(settings.artifact_cache_dir.absolute()),
-        str(settings.trusted_keys_dir.absolute()),
-        settings.models.skops_trusted_types,
-        settings.log.format,
-        settings.log.level,
     )
 
 

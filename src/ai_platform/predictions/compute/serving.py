@@ -25,7 +25,7 @@ from ai_platform.predictions.compute.ipc import (
     frame,
     questions,
 )
-from ai_platform.settings import LogSettings, ModelSettings, Settings
+from ai_platform.settings import LogSettings
 from ai_platform.telemetry import configure_logging, logger
 
 log = logger(__name__)
@@ -66,14 +66,7 @@ def _questions(channel: socket.socket) -> Iterator[Any]:
 class _Serving:
     def __init__(self, channel: socket.socket, hello: Hello) -> None:
         configure_logging(LogSettings.model_validate({"format": hello.log_format, "level": hello.log_level}), "compute")
-        models = ModelSettings.model_validate(
-            {
-                "cache_dir": hello.cache_dir,
-                "trusted_keys_dir": hello.trusted_keys_dir,
-                "skops_trusted_types": hello.trusted_types,
-            }
-        )
-        self._loader = Loader(Settings(models=models), _never_fetched)
+        self._loader = Loader(hello.loader, _never_fetched)
         self._channel = channel
         self._sending = threading.Lock()
         self._served: dict[tuple[str, int], ServedModel] = {}

@@ -12,11 +12,11 @@ import msgspec
 
 from ai_platform.errors import ArtifactRefused, ModelNotReady
 from ai_platform.models.registry.versions import Version
+from ai_platform.predictions.compute import ipc
 from ai_platform.predictions.compute.child import STARTING_NICER
-from ai_platform.predictions.compute.ipc import Compute, Computed, Drop, Failed, Frames, Load, Loaded, answers, frame
-from ai_platform.predictions.compute.process import hello, spawned
+from ai_platform.predictions.compute.process import spawned
 from ai_platform.runtimes.base.runtime import Outputs, Rows, Value
-from ai_platform.settings import Settings
+from ai_platform.settings import ModelSettings
 
 _START_SECONDS = 60.0
 _CHUNK = 262_144
@@ -29,16 +29,17 @@ class TrialProcess:
     """A compute process that tries versions, one at a time. Used by one thread, with which it ends.
 
     Args:
-        settings: how long loading and trying may take, most memory, and what loading needs.
+        hello: what it is told first.
+        models: how long loading and trying may take, and most memory.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._hello = hello(settings)
-        self._seconds = settings.models.load_seconds
-        self._memory_bytes = settings.models.validation_memory_mb * _MEGABYTE
+    def __init__(self, hello: ipc.Hello, models: ModelSettings) -> None:
+        self._hello = hello
+        self._seconds = models.load_seconds
+        self._memory_bytes = models.validation_memory_mb * _MEGABYTE
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket
-        self._frames = Frames()
+        self._frames = ipc.Frames()
         self._arrived: list[Any] = []
         self._numbers = 0
         self._tried = 0
@@ -62,8 +63,8 @@ class TrialProcess:
         self._start()
         self._tried += 1
         number = self._next()
-        answer = self._ask(Load(number, version), number)
-        if not isinstance(answer, Loaded) or answer.why_not is not None:
+        answer = self._ask(ipc.Load(number, version), number)
+        if not isinstance(answer, ipc.Loaded) or answer.why_not is not None:
             raise ArtifactRefused(getattr(answer, "why_not", None) or "it cannot be loaded")
         tried = TriedModel(self, version.model, version.version)
         for rows in ([row], [row, row]):
@@ -77,7 +78,7 @@ class TrialProcess:
         """Let a version go."""
         if self._process is not None:
             with contextlib.suppress(OSError):
-                self._channel.sendall(frame(Drop(model, version)))
+                self._channel.sendall(ipc.frame(ipc.Drop(model, version)))
 
     def close(self) -> None:
         """End the process."""
@@ -95,10 +96,10 @@ class TrialProcess:
             ArtifactRefused: the process ended over it, or did not answer in time.
         """
         number = self._next()
-        answer = self._ask(Compute(number, model, version, rows), number)
-        if isinstance(answer, Failed):
+        answer = self._ask(ipc.Compute(number, model, version, rows), number)
+        if isinstance(answer, ipc.Failed):
             raise ValueError(answer.why)  # noqa: TRY004  # an answer of the process, not a wrong type
-        assert isinstance(answer, Computed)
+        assert isinstance(answer, ipc.Computed)
         return answer.outputs
 
     def _next(self) -> int:
@@ -109,7 +110,7 @@ class TrialProcess:
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        self._frames, self._arrived, self._tried = Frames(), [], 0
+        self._frames, self._arrived, self._tried = ipc.Frames(), [], 0
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -122,15 +123,15 @@ class TrialProcess:
             with contextlib.suppress(OSError, ValueError):  # a lower limit stands already
                 resource.prlimit(self._process.pid, resource.RLIMIT_AS, (self._memory_bytes, self._memory_bytes))
         try:
-            self._channel.sendall(frame(self._hello))
+            self._channel.sendall(ipc.frame(self._hello))
             self._answer(None, _START_SECONDS)
         except (OSError, EOFError):
             self.close()
             raise OSError("the process that tries versions does not start") from None
 
-    def _ask(self, question: Load | Compute, number: int) -> Any:
+    def _ask(self, question: ipc.Load | ipc.Compute, number: int) -> Any:
         try:
-            self._channel.sendall(frame(question))
+            self._channel.sendall(ipc.frame(question))
             return self._answer(number, self._seconds)
         except TimeoutError:
             self.close()
@@ -154,7 +155,7 @@ class TrialProcess:
             if not data:
                 raise EOFError
             try:
-                self._arrived += [answers.decode(whole) for whole in self._frames.feed(data)]
+                self._arrived += [ipc.answers.decode(whole) for whole in self._frames.feed(data)]
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 raise EOFError from None  # what says something else counts as ended
 
@@ -195,8 +196,8 @@ class NotHere:
         raise ModelNotReady("no process can compute this model now")
 
 
-def _what(question: Load | Compute) -> str:
-    return "load" if isinstance(question, Load) else f"predict {len(question.rows)} of its rows"
+def _what(question: ipc.Load | ipc.Compute) -> str:
+    return "load" if isinstance(question, ipc.Load) else f"predict {len(question.rows)} of its rows"
 
 
 def _ended(status: int) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from ai_platform import __version__
 from ai_platform.models.registry.versions import Version
 from ai_platform.runtimes.catalogue import FORMATS
-from ai_platform.settings import Settings
 
 
 class TrialNotes:
@@ -18,12 +17,12 @@ class TrialNotes:
     afterwards, and is tried again first.
 
     Args:
-        settings: the folder of artifacts.
+        cache_dir: the folder of artifacts.
         name: of the process: what one loads, another may be loading at the same time.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._folder = settings.artifact_cache_dir / "tried"
+    def __init__(self, cache_dir: Path, name: str) -> None:
+        self._folder = cache_dir / "tried"
         self._name = name
 
     def passed(self, version: Version) -> bool:

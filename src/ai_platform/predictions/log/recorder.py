@@ -10,7 +10,8 @@ from ai_platform.access.principal import Principal
 from ai_platform.predictions.log.buffer import Buffer, LogRecord
 from ai_platform.predictions.log.writer import LogWriter
 from ai_platform.predictions.model.prepared import PreparedModel
-from ai_platform.settings import Settings
+from ai_platform.settings import PredictionLogSettings
+from ai_platform.storage.postgres import Database
 from ai_platform.telemetry import PREDICTION_LOG_CUT, PREDICTION_LOG_DROPPED, REQUEST_ID
 
 NEVER = sys.maxsize
@@ -25,20 +26,22 @@ class PredictionLog:
         buffer: what is noted and not yet written.
 
     Args:
-        settings: the share, what is kept, and the bounds.
+        database: where they are kept.
+        wanted: the share, what is kept, and the bounds.
         name: of the process, for `pg_stat_activity`.
         draws: uniform numbers, for tests that need the same ones again.
     """
 
-    def __init__(self, settings: Settings, name: str, draws: random.Random | None = None) -> None:
-        wanted = settings.prediction_log
+    def __init__(
+        self, database: Database, wanted: PredictionLogSettings, name: str, draws: random.Random | None = None
+    ) -> None:
         self._sample = wanted.sample
         self._keep_input = wanted.content == "all"
         self._keep_output = wanted.content != "none"
         self._row_bytes = wanted.row_bytes
         self._draws = draws or random.Random()  # noqa: S311  # chooses a sample, keeps no secret
         self.buffer = Buffer()
-        self._writer = LogWriter(settings, name, self.buffer) if wanted.sample else None
+        self._writer = LogWriter(database, wanted, name, self.buffer) if wanted.sample else None
         self._full = PREDICTION_LOG_DROPPED.labels("full")
         self.countdown = self._draw()
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from psycopg_pool import ConnectionPool
 
-from ai_platform.settings import Settings
 from ai_platform.storage.postgres import BoundedConnection
 from ai_platform.telemetry import LOOP_FAILURES, logger
 
@@ -31,11 +30,11 @@ class LogRetention:
     """Deletes old rows once a minute, and once a round while there are more than it can delete in its time.
 
     Args:
-        settings: how many days are kept.
+        keep_days: days for which predictions are kept.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._keep = timedelta(days=settings.prediction_log.keep_days)
+    def __init__(self, keep_days: float) -> None:
+        self._keep = timedelta(days=keep_days)
         self._due = 0.0
 
     def clean(self, pool: ConnectionPool[BoundedConnection]) -> None:

@@ -15,7 +15,7 @@ from psycopg_pool import ConnectionPool
 from ai_platform.errors import PlatformError
 from ai_platform.predictions.log.buffer import Buffer, LogRecord
 from ai_platform.processes.background import ThreadLoop
-from ai_platform.settings import Settings
+from ai_platform.settings import PredictionLogSettings
 from ai_platform.storage.postgres import BoundedConnection, Database
 from ai_platform.telemetry import PREDICTION_LOG_DROPPED, PREDICTION_LOG_WRITTEN, logger
 
@@ -46,16 +46,17 @@ class LogWriter:
     """Takes rows from a buffer and writes them, for as long as it is not stopped.
 
     Args:
-        settings: the share, and the most rows a second.
+        database: where they are written.
+        wanted: the share, and the most rows a second.
         name: of the process, for `pg_stat_activity`.
         buffer: what is noted.
     """
 
-    def __init__(self, settings: Settings, name: str, buffer: Buffer) -> None:
-        self._settings = settings
+    def __init__(self, database: Database, wanted: PredictionLogSettings, name: str, buffer: Buffer) -> None:
+        self._database = database
         self._name = f"{name}-predictions"
-        self._sample = settings.prediction_log.sample
-        self._rows_a_round = max(1, int(settings.prediction_log.rows_per_second * WRITE_SECONDS))
+        self._sample = wanted.sample
+        self._rows_a_round = max(1, int(wanted.rows_per_second * WRITE_SECONDS))
         self._buffer = buffer
         self._batch: list[Row] = []
         self._tried = False
@@ -149,7 +150,7 @@ class LogWriter:
 
     def _copy(self, batch: list[Row]) -> None:
         if self._pool is None:
-            self._pool = Database.of(self._settings).pool(self._name)
+            self._pool = self._database.pool(self._name)
         pause = _Pause()
         with self._pool.connection() as connection, connection.cursor() as cursor, cursor.copy(COPY) as copy:
             for row in batch:
