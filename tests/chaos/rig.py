@@ -273,8 +273,7 @@ class Rig(Platform):
         """Nothing waits, every invariant holds, and no job ever ended twice or changed after its end."""
         waiting = "SELECT id, state, attempt, isolated FROM jobs WHERE state IN ('queued', 'running')"
         eventually(lambda: not self.query(waiting), seconds, "every job ends")
-        with Database.of(self.settings).connect("test") as connection:
-            found = broken(connection, self.settings.jobs)
+        found = broken(Database.of(self.settings), self.settings.jobs)
         assert not found, {INVARIANTS[name][0]: ids for name, ids in found.items()}
         assert self.query(DISHONEST) == []
 

@@ -2,11 +2,10 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ai_platform.access.deferred_writes import DeferredWrites
 from ai_platform.access.gcra import limit_of
@@ -15,8 +14,7 @@ from ai_platform.access.principal import Principal
 from ai_platform.errors import KeysUnavailable, Unauthenticated
 from ai_platform.processes.background import ThreadLoop
 from ai_platform.settings import AccessSettings
-from ai_platform.storage import postgres
-from ai_platform.storage.postgres import BoundedConnection, Database
+from ai_platform.storage.postgres import Database, translated
 from ai_platform.telemetry import AUTHENTICATION_FAILURES, logger
 
 log = logger(__name__)
@@ -30,6 +28,7 @@ WHERE (revoked_at IS NULL OR revoked_at > now() - interval '30 days')
     AND (expires_at IS NULL OR expires_at > now() - interval '30 days')
 """
 _NEVER = float("inf")
+Answered = TypeVar("Answered")
 # Compared with when there is no such key, so that an unknown id takes as long as a wrong secret.
 _NO_DIGEST = bytes(32)
 
@@ -72,15 +71,20 @@ class Keyring:
         self._loop.stop(5)
         self._pool.close(timeout=1)
 
-    @contextmanager
-    def connection(self) -> Iterator[BoundedConnection]:
-        """A connection for one change of the keys, or one look at the audit log.
+    def ask(self, question: Callable[..., Answered], *given: Any, **named: Any) -> Answered:
+        """What a question about keys or the audit log answers, which is given a connection first.
 
         Raises:
             StorageUnavailable: PostgreSQL is away.
         """
-        with postgres.translated(), self._pool.connection() as connection:
-            yield connection
+        with translated(), self._pool.connection() as connection:
+            return question(connection, *given, **named)
+
+    def change(self, change: Callable[..., Answered], *given: Any, **named: Any) -> Answered:
+        """The same for a change of keys, which this keyring knows of when it returns."""
+        answered = self.ask(change, *given, **named)
+        self.refresh()
+        return answered
 
     def require_fresh(self) -> None:
         """Refuse while nobody's key can be judged.
@@ -125,8 +129,7 @@ class Keyring:
         """
         with self._reading:  # an older read must not replace a newer one
             begun = time.monotonic()
-            with self.connection() as connection:
-                rows = connection.execute(_READ).fetchall()
+            rows = self.ask(lambda connection: connection.execute(_READ).fetchall())
             self._held = {row["id"].encode(): self._hold(row, begun) for row in rows}
             if not self._usable_until and not any(held.ends for held in self._held.values()):
                 log.warning("no key is valid; make one with `ai-platform keys create --admin`")
@@ -152,8 +155,7 @@ class Keyring:
     def _round(self) -> float:
         begun = time.monotonic()
         self.refresh()
-        with self.connection() as connection:
-            self.deferred.write(connection)
+        self.ask(self.deferred.write)
         return self._access.refresh_seconds - (time.monotonic() - begun)
 
 

@@ -112,13 +112,9 @@ def workers(settings: Settings) -> str:
 def jobs(settings: Settings) -> str:
     """All invariants of the jobs hold."""
     from ai_platform.jobs.invariants import INVARIANTS, broken
-    from ai_platform.storage.postgres import Database, translated
+    from ai_platform.storage.postgres import Database
 
-    def look() -> dict[str, list[object]]:
-        with Database.of(settings).connect("doctor") as connection, translated():
-            return broken(connection, settings.jobs)
-
-    found = _asked(look)
+    found = _asked(lambda: broken(Database.of(settings), settings.jobs))
     if found:
         names = "; ".join(f"{INVARIANTS[name][0]} ({len(ids)} or more do not)" for name, ids in found.items())
         raise Ailment(names, "keep the database as it is, and report it with the output of this command")

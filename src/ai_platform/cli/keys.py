@@ -2,8 +2,6 @@
 
 import getpass
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -53,7 +51,7 @@ def create(
         "burst_rows": burst_rows,
         "waiting_jobs": waiting_jobs,
     }
-    with _settings(data_dir) as settings, _connection(settings) as connection:
+    with _connection(settings_for(data_dir)) as connection:
         text, key = rows.create(connection, _terms(document), _user(), None)
     _show_once(text, key, as_json=as_json)
 
@@ -63,7 +61,7 @@ def list_keys(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """List all keys, newest first, ended ones included."""
     from ai_platform.access.api_key import every_key
 
-    with _settings(data_dir) as settings, _connection(settings) as connection:
+    with _connection(settings_for(data_dir)) as connection:
         found = every_key(connection)
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(found), indent=2))
@@ -87,7 +85,7 @@ def rotate(
     """Make a key's successor, with the same rights, and show it, once; the old one ends after the overlap."""
     from ai_platform.access import keys as rows
 
-    with _settings(data_dir) as settings, _connection(settings) as connection:
+    with _connection(settings_for(data_dir)) as connection:
         text, key = rows.rotate(connection, key_id, timedelta(hours=overlap_hours), _user(), None)
     _show_once(text, key, as_json=as_json)
 
@@ -99,7 +97,7 @@ def revoke(
     """End a key, now and for good; every API process knows it within 5 s."""
     from ai_platform.access import keys as rows
 
-    with _settings(data_dir) as settings, _connection(settings) as connection:
+    with _connection(settings_for(data_dir)) as connection:
         key = rows.revoke(connection, key_id, _user())
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(key), indent=2))
@@ -132,17 +130,10 @@ def ensure_admin_key(settings: Settings) -> None:
     Console(highlight=False).print("admin key: known already" if key is None else f"admin key: {key.id} made")
 
 
-@contextmanager
-def _settings(data_dir: Any) -> Iterator[Settings]:
-    yield settings_for(data_dir)
-
-
-@contextmanager
-def _connection(settings: Settings) -> Iterator[Any]:
+def _connection(settings: Settings) -> Any:
     from ai_platform.storage.postgres import Database
 
-    with Database.of(settings).connect("keys") as connection:
-        yield connection
+    return Database.of(settings).connect("keys")
 
 
 def _terms(document: dict[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from ai_platform.settings import JobSettings
-from ai_platform.storage.postgres import BoundedConnection
+from ai_platform.storage.postgres import Database, translated
 
 # Name: what it says, and the query. At most a few rows are read: one is enough to be an alarm.
 INVARIANTS: dict[str, tuple[str, str]] = {
@@ -68,19 +68,20 @@ INVARIANTS: dict[str, tuple[str, str]] = {
 SHOWN = 10
 
 
-def broken(connection: BoundedConnection, settings: JobSettings) -> dict[str, list[Any]]:
-    """The ids of up to 10 rows that break each invariant; an empty dict when all hold.
+def broken(database: Database, settings: JobSettings) -> dict[str, list[Any]]:
+    """The ids of up to 10 rows that break each invariant; an empty dict when all hold. Slow on a large table.
 
     Raises:
-        psycopg.OperationalError: PostgreSQL is away.
+        StorageUnavailable: PostgreSQL is away.
     """
     bounds = {
         "lease": timedelta(seconds=settings.lease_seconds),
         "renotify": timedelta(seconds=settings.renotify_seconds),
     }
     found = {}
-    for name, (_sentence, query) in INVARIANTS.items():
-        rows = connection.execute(f"{query} LIMIT {SHOWN}", bounds).fetchall()
-        if rows:
-            found[name] = [row["id"] for row in rows]
+    with database.connect("invariants") as connection, translated():
+        for name, (_sentence, query) in INVARIANTS.items():
+            rows = connection.execute(f"{query} LIMIT {SHOWN}", bounds).fetchall()
+            if rows:
+                found[name] = [row["id"] for row in rows]
     return found

@@ -1,7 +1,8 @@
-"""What callers ask of their jobs: read, list, cancel. Every question names the owner."""
+"""What callers ask of their jobs, where every question names the owner; and what is counted of all jobs."""
 
 import uuid
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -104,6 +105,22 @@ class JobReader:
             StorageUnavailable: PostgreSQL is away.
         """
         return await self._query(statements.STATES_OF, {"ids": ids})
+
+    async def health(self, lease_seconds: float) -> dict[str, Any]:
+        """Workers that are `alive`, jobs that are `queued` and `running`, and `oldest_queued_seconds`.
+
+        Raises:
+            StorageUnavailable: PostgreSQL is away.
+        """
+        return (await self._query(statements.HEALTH, {"lease": timedelta(seconds=lease_seconds)}))[0]
+
+    async def counts(self) -> dict[str, int]:
+        """How many jobs are in each state that any is in.
+
+        Raises:
+            StorageUnavailable: PostgreSQL is away.
+        """
+        return {row["state"]: row["jobs"] for row in await self._query(statements.COUNTS, {})}
 
     async def _query(self, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         try:

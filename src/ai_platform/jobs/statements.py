@@ -231,11 +231,7 @@ SELECT owner, count(*) AS queued FROM jobs WHERE state = 'queued' AND id <> ALL(
 FINISHED_LATELY = """
 SELECT count(*) AS finished FROM jobs WHERE finished_at > now() - %(lately)s AND started_at IS NOT NULL
 """
-COUNTS = """
-SELECT state, count(*) AS jobs,
-    coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE state = 'queued')), 0)::float AS oldest_seconds
-FROM jobs GROUP BY state
-"""
+COUNTS = "SELECT state, count(*) AS jobs FROM jobs GROUP BY state"
 HEALTH = """
 SELECT (SELECT count(*) FROM workers WHERE heartbeat_at > now() - %(lease)s) AS alive,
     (SELECT count(*) FROM jobs WHERE state = 'queued') AS queued,

@@ -12,6 +12,7 @@ from ai_platform.jobs.notifier import Notifier
 from ai_platform.jobs.reading import JobReader
 from ai_platform.jobs.waiting import JobWatcher
 from ai_platform.models.publishing import Publisher
+from ai_platform.models.registry.reading import ModelReader
 from ai_platform.predictions.cache import AnswerCache
 from ai_platform.predictions.catalog.directory import ModelDirectory
 from ai_platform.predictions.compute.computing import Computing
@@ -39,7 +40,8 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        database, redis = Database.of(settings), Redis.of(settings)
+        self.database = database = Database.of(settings)
+        redis = Redis.of(settings)
         self.pool = database.async_pool("api")
         self.redis = redis.async_client()
         load_seconds = settings.models.load_seconds
@@ -55,6 +57,7 @@ class Services:
         )
         self.jobs = JobReader(self.pool)
         self.watcher = JobWatcher(redis, settings.limits.waiters, self.jobs)
+        self.models = ModelReader(database)
         self.publisher = Publisher.of(settings)
         self.keyring = Keyring(database, settings.access) if settings.auth == "on" else None
         self.limiter = Limiter(redis, settings.access)

@@ -8,10 +8,9 @@ from fastapi import Request, Response
 from ai_platform.api.http.parameters import principal_of, services_of
 from ai_platform.api.routes.declaration import Answer, Routes
 from ai_platform.api.routes.json_body import refuse
-from ai_platform.api.routes.models import connection_of
 from ai_platform.api.routes.path_parts import AliasName, Name, VersionNumber
 from ai_platform.errors import ModelNotFound
-from ai_platform.models.registry import aliases, versions
+from ai_platform.models.registry import aliases
 from ai_platform.models.registry.aliases import PRODUCTION, Target
 from ai_platform.models.registry.views import AliasView, alias_view
 
@@ -56,9 +55,7 @@ def list_aliases(request: Request, name: Name) -> Aliases:
     Raises:
         ModelNotFound: there is no such model.
     """
-    with connection_of(request) as connection:
-        versions.of_model(connection, name)
-        return Aliases([alias_view(alias) for alias in aliases.of_model(connection, name)])
+    return Aliases(services_of(request).models.versions(name)[1])
 
 
 @routes.declare(

@@ -1,5 +1,6 @@
 """The audit log over HTTP."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -11,7 +12,7 @@ from fastapi import Request
 from ai_platform.api.http.parameters import principal_of, services_of
 from ai_platform.api.routes import paging
 from ai_platform.api.routes.declaration import Parameter, Routes
-from ai_platform.api.routes.keys import with_connection
+from ai_platform.api.routes.keys import keyring_of
 from ai_platform.errors import InvalidCursor, InvalidParameter
 from ai_platform.storage import audit
 
@@ -49,10 +50,9 @@ async def list_entries(request: Request) -> AuditPage:
         InvalidCursor: the cursor was not made by this platform.
     """
     limit, before, subject = _parameters(request, services_of(request).settings.limits.page)
-    models = principal_of(request).models
-    found = await with_connection(
-        request,
-        lambda connection: audit.entries(connection, limit=limit + 1, before=before, subject=subject, models=models),
+    keyring, models = keyring_of(request), principal_of(request).models
+    found = await asyncio.to_thread(
+        lambda: keyring.ask(audit.entries, limit=limit + 1, before=before, subject=subject, models=models)
     )
     following = paging.following(request, "/audit", cursor_of(found[limit - 1].id)) if len(found) > limit else None
     return AuditPage(found[:limit], following)

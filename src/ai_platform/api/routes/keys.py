@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from fastapi import Request
@@ -15,13 +15,12 @@ from ai_platform.access.keyring import Keyring
 from ai_platform.api.http.parameters import principal_of, seconds_of, services_of
 from ai_platform.api.routes.declaration import Parameter, Reply, Routes
 from ai_platform.errors import Forbidden, InvalidParameter, KeyNotActive, KeyNotFound
-from ai_platform.storage.postgres import BoundedConnection
 
 routes = Routes("keys")
 
 LONGEST_OVERLAP = 30 * 86_400.0
 OVERLAP = 86_400.0
-Found = TypeVar("Found")
+Changed = TypeVar("Changed")
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -42,8 +41,7 @@ async def list_keys(request: Request) -> Keys:
 
     To a key for some models alone, only the keys that are for none but these.
     """
-    models = principal_of(request).models
-    return Keys(await with_connection(request, lambda connection: every_key(connection, models)))
+    return Keys(await asyncio.to_thread(keyring_of(request).ask, every_key, principal_of(request).models))
 
 
 @routes.declare("POST", "/keys", scope="keys:admin", summary="Make a key", status=201)
@@ -56,10 +54,7 @@ async def create_key(request: Request, body: KeySpec) -> Reply[NewKey]:
         InvalidInput: it is not described as a key is.
         Forbidden: it would have more rights than the caller, or a later end, or wider limits.
     """
-    principal = principal_of(request)
-    return await _change(
-        request, "key.create", lambda connection: rows.create(connection, body, principal.owner, principal)
-    )
+    return _shown(*await _changed(request, "key.create", rows.create, body))
 
 
 @routes.declare(
@@ -88,10 +83,7 @@ async def rotate_key(request: Request, key_id: str) -> Reply[NewKey]:
     """
     given = seconds_of("overlap_seconds", request.query_params.getlist("overlap_seconds"), LONGEST_OVERLAP)
     overlap = timedelta(seconds=OVERLAP if given is None else given)
-    principal = principal_of(request)
-    return await _change(
-        request, "key.rotate", lambda connection: rows.rotate(connection, key_id, overlap, principal.owner, principal)
-    )
+    return _shown(*await _changed(request, "key.rotate", rows.rotate, key_id, overlap))
 
 
 @routes.declare("DELETE", "/keys/{key_id}", scope="keys:admin", summary="Revoke a key", problems=(KeyNotFound,))
@@ -102,55 +94,25 @@ async def revoke_key(request: Request, key_id: str) -> ApiKey:
         KeyNotFound: there is no such key, or it is for models that the caller may not use.
         Forbidden: it has scopes that the caller's has not.
     """
-    principal = principal_of(request)
-    key = await _bounded(
-        request,
-        "key.revoke",
-        lambda connection: rows.revoke(connection, key_id, principal.owner, principal, by_key=principal.key_id),
-    )
-    await _learn(request)
-    return key
+    return await _changed(request, "key.revoke", rows.revoke, key_id, by_key=principal_of(request).key_id)
 
 
-async def with_connection(request: Request, ask: Callable[[BoundedConnection], Found]) -> Found:
-    """What a thread finds over the keyring's connection.
-
-    Raises:
-        StorageUnavailable: PostgreSQL is away.
-    """
-    keyring = _keyring(request)
-
-    def run() -> Found:
-        with keyring.connection() as connection:
-            return ask(connection)
-
-    return await asyncio.to_thread(run)
+def keyring_of(request: Request) -> Keyring:
+    """The keys of this process."""
+    found = services_of(request).keyring
+    assert found is not None  # while authentication is off, nobody has the scope
+    return found
 
 
-async def _change(
-    request: Request, action: str, make: Callable[[BoundedConnection], tuple[str, ApiKey]]
-) -> Reply[NewKey]:
-    text, key = await _bounded(request, action, make)
-    await _learn(request)
-    return Reply(NewKey(key=text, **msgspec.structs.asdict(key)), {"location": f"/keys/{key.id}"})
-
-
-async def _bounded(request: Request, action: str, change: Callable[[BoundedConnection], Found]) -> Found:
-    """What a change of the keys answers; a refusal of it is noted for the audit log."""
+async def _changed(request: Request, action: str, change: Callable[..., Changed], *given: Any, **named: Any) -> Changed:
+    """What a change of the keys answers, made in a thread; a refusal of it is noted for the audit log."""
+    principal, keyring = principal_of(request), keyring_of(request)
     try:
-        return await with_connection(request, change)
+        return await asyncio.to_thread(lambda: keyring.change(change, *given, principal.owner, principal, **named))
     except Forbidden:
-        authorizer, principal = services_of(request).authorizer, principal_of(request)
-        authorizer.note_refusal(principal, action, "keys:admin", why="more than its own rights")
+        services_of(request).authorizer.note_refusal(principal, action, "keys:admin", why="more than its own rights")
         raise
 
 
-async def _learn(request: Request) -> None:
-    """So that whoever changed a key finds it changed here; the other processes look every few seconds."""
-    await asyncio.to_thread(_keyring(request).refresh)
-
-
-def _keyring(request: Request) -> Keyring:
-    keyring = services_of(request).keyring
-    assert keyring is not None  # while authentication is off, nobody has the scope
-    return keyring
+def _shown(text: str, key: ApiKey) -> Reply[NewKey]:
+    return Reply(NewKey(key=text, **msgspec.structs.asdict(key)), {"location": f"/keys/{key.id}"})

@@ -4,8 +4,6 @@ import asyncio
 import re
 import time
 from collections.abc import Collection
-from datetime import timedelta
-from typing import Any
 
 from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,11 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from ai_platform.api.http.parameters import principal_of, services_of
 from ai_platform.api.routes.declaration import Answer, Routes
 from ai_platform.api.shared_metrics import exposition
-from ai_platform.jobs import statements
 from ai_platform.jobs.invariants import INVARIANTS, broken
 from ai_platform.serving.bootstrap import Services
-from ai_platform.settings import Settings
-from ai_platform.storage.postgres import Database
 from ai_platform.telemetry import BROKEN, JOBS, QUEUE_AGE, WORKERS, flush_tallies, logger
 
 routes = Routes("status")
@@ -71,10 +66,10 @@ def _due(request: Request, what: str, seconds: float) -> bool:
 
 
 async def _read_invariants(services: Services) -> None:
-    """In a thread and over a connection of its own: these queries may take long on a large table."""
+    """In a thread: these queries may take long on a large table."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            found = await asyncio.to_thread(_broken, services.settings)
+            found = await asyncio.to_thread(broken, services.database, services.settings.jobs)
     except Exception as error:  # noqa: BLE001  # metrics answer without these figures rather than not at all
         log.warning("invariants not checked for metrics", why=type(error).__name__)
         return
@@ -82,22 +77,15 @@ async def _read_invariants(services: Services) -> None:
         BROKEN.labels(name).set(len(found.get(name, ())))
 
 
-def _broken(settings: Settings) -> dict[str, list[Any]]:
-    with Database.of(settings).connect("metrics") as connection:
-        return broken(connection, settings.jobs)
-
-
 async def _read_queue(services: Services) -> None:
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS), services.pool.connection(timeout=1) as connection:
-            cursor = await connection.execute(statements.COUNTS)
-            counts = {row["state"]: row for row in await cursor.fetchall()}
-            lease = timedelta(seconds=services.settings.jobs.lease_seconds)
-            alive = await (await connection.execute(statements.HEALTH, {"lease": lease})).fetchone()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            counts = await services.jobs.counts()
+            health = await services.jobs.health(services.settings.jobs.lease_seconds)
     except Exception as error:  # noqa: BLE001  # metrics answer without the queue's figures rather than not at all
         log.warning("queue not read for metrics", why=type(error).__name__)
         return
     for state in STATES:
-        JOBS.labels(state).set(counts[state]["jobs"] if state in counts else 0)
-    QUEUE_AGE.set(counts["queued"]["oldest_seconds"] if "queued" in counts else 0)
-    WORKERS.set(alive["alive"] if alive else 0)
+        JOBS.labels(state).set(counts.get(state, 0))
+    QUEUE_AGE.set(health["oldest_queued_seconds"])
+    WORKERS.set(health["alive"])

@@ -2,7 +2,6 @@
 
 import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,22 +25,13 @@ from ai_platform.errors import (
     UploadsOff,
     VersionInUse,
 )
-from ai_platform.models.registry import aliases, serving_reports, uploads, versions
+from ai_platform.models.registry import uploads
 from ai_platform.models.registry.manifest import MOST_LIMIT_SECONDS, Draft, decode
-from ai_platform.models.registry.views import (
-    AliasView,
-    ModelView,
-    VersionDetail,
-    VersionView,
-    alias_view,
-    model_view,
-    version_detail,
-    version_view,
-)
+from ai_platform.models.registry.uploads import Upload
+from ai_platform.models.registry.views import AliasView, ModelView, VersionDetail, VersionView
 from ai_platform.models.validation.validate import Signed
 from ai_platform.runtimes.base.runtime import Value
 from ai_platform.runtimes.base.signature import Feature
-from ai_platform.storage.postgres import BoundedConnection, Database
 
 routes = Routes("models")
 
@@ -113,10 +103,7 @@ class Uploaded(msgspec.Struct, frozen=True):
 def list_models(request: Request) -> Models:
     """Each model that the caller may use, with what its aliases name."""
     may_use = principal_of(request).may_use
-    with connection_of(request) as connection:
-        known = aliases.everything(connection)
-        records = [record for record in versions.models(connection) if may_use(record.name)]
-    return Models([model_view(record, known) for record in records])
+    return Models([view for view in services_of(request).models.models() if may_use(view.name)])
 
 
 @routes.declare(
@@ -128,8 +115,8 @@ def read_model(request: Request, name: Name) -> ModelDetail:
     Raises:
         ModelNotFound: there is no such model.
     """
-    found, known = _versions(request, name)
-    return ModelDetail(name, [alias_view(alias) for alias in known], found)
+    found, known = services_of(request).models.versions(name)
+    return ModelDetail(name, known, found)
 
 
 @routes.declare(
@@ -141,7 +128,7 @@ def list_versions(request: Request, name: Name) -> Versions:
     Raises:
         ModelNotFound: there is no such model.
     """
-    return Versions(_versions(request, name)[0])
+    return Versions(services_of(request).models.versions(name)[0])
 
 
 @routes.declare(
@@ -157,7 +144,7 @@ def read_version(request: Request, name: Name, version: Number) -> VersionDetail
     Raises:
         ModelNotFound: there is no such version.
     """
-    return _version(request, name, version)
+    return services_of(request).models.version(name, version)
 
 
 @routes.declare(
@@ -174,13 +161,13 @@ def download(request: Request, name: Name, version: Number) -> Response:
     Raises:
         ModelNotFound: there is no such version.
     """
-    with connection_of(request) as connection:
-        found = versions.find(connection, name, version)
+    models = services_of(request).models
+    found = models.find(name, version)
     headers = {
         "content-disposition": f'attachment; filename="{name}-{version}"',
         "etag": f'"{found.sha256.hex()}"',
     }
-    return StreamingResponse(_parts(request, found.sha256), media_type=_FILE.media_type, headers=headers)
+    return StreamingResponse(models.artifact(found), media_type=_FILE.media_type, headers=headers)
 
 
 @routes.declare(
@@ -218,7 +205,11 @@ async def upload(request: Request) -> Uploaded:
         UploadsOff: an operator has not allowed it.
         BodyTooLarge: the file is larger than that.
     """
-    sha256, size = await take(request.scope, request.receive, services_of(request).settings)
+    services = services_of(request)
+    if not services.settings.models.uploads:
+        raise UploadsOff("models are not taken over HTTP here; an operator sets AI_PLATFORM_MODELS__UPLOADS=true")
+    received = Upload(services.database, services.settings.models.upload_mb)
+    sha256, size = await take(request.scope, request.receive, received)
     return Uploaded(sha256.hex(), size, int(uploads.KEPT.total_seconds()))
 
 
@@ -245,33 +236,12 @@ def publish_version(request: Request, name: Name, body: PublishBody) -> Reply[Ve
     try:
         with tempfile.TemporaryDirectory(prefix="aip-uploaded-") as folder:
             artifact = Path(folder) / "artifact"
-            uploads.fetch(services.settings, bytes.fromhex(body.sha256), artifact)
+            uploads.fetch(services.database, bytes.fromhex(body.sha256), artifact)
             owner = principal_of(request).owner
             made = services.publisher.publish(artifact, described, by=owner, alias=body.alias)
     finally:
         _validating.release()
-    return Reply(_version(request, name, made.version), {"location": f"/models/{name}/versions/{made.version}"})
-
-
-def connection_of(request: Request) -> BoundedConnection:
-    """A connection to PostgreSQL for one request, which opens and closes it."""
-    return Database.of(services_of(request).settings).connect("api-models")
-
-
-def _version(request: Request, name: str, version: int) -> VersionDetail:
-    with connection_of(request) as connection:
-        found = versions.find(connection, name, version)
-        known = aliases.of_model(connection, name)
-        return version_detail(found, known, serving_reports.of_model(connection, name))
-
-
-def _versions(request: Request, name: str) -> tuple[list[VersionView], list[aliases.Alias]]:
-    """A model's versions as they are shown, newest first, and its aliases."""
-    with connection_of(request) as connection:
-        found = versions.of_model(connection, name)
-        known = aliases.of_model(connection, name)
-        served = serving_reports.of_model(connection, name)
-    return [version_view(version, known, served) for version in found], known
+    return Reply(services.models.version(name, made.version), {"location": f"/models/{name}/versions/{made.version}"})
 
 
 def _described(name: str, body: PublishBody) -> Signed | Draft:
@@ -294,8 +264,3 @@ def _described(name: str, body: PublishBody) -> Signed | Draft:
         extra=body.extra,
         hard_limit_seconds=body.hard_limit_seconds,
     )
-
-
-def _parts(request: Request, sha256: bytes) -> Iterator[bytes]:
-    with connection_of(request) as connection:
-        yield from versions.artifact_parts(connection, sha256)

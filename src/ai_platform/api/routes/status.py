@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -18,7 +17,6 @@ from ai_platform.api.routes.declaration import Answer, Routes
 from ai_platform.api.routes.versions_health import counts, require_versions, versions_body
 from ai_platform.codecs.problem_details import RETRY_SECONDS
 from ai_platform.errors import KeysUnavailable, ModelNotReady, PlatformError
-from ai_platform.jobs import statements
 from ai_platform.serving.bootstrap import Services
 
 routes = Routes("status")
@@ -52,10 +50,10 @@ async def root(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """200 while predictions can be answered, 503 when they cannot; to callers with a key each part by itself."""
     services = services_of(request)
-    redis, postgres = await asyncio.gather(
-        _probe(lambda: _ping_redis(services)), _probe(lambda: _ask_postgres(services))
+    lease = services.settings.jobs.lease_seconds
+    (redis, _), (postgres, facts) = await asyncio.gather(
+        _probe(services.redis.ping), _probe(lambda: services.jobs.health(lease))
     )
-    facts = postgres.pop("facts", None) or {}
     model = _model(services)
     workers = _workers(facts)
     can_predict = model["status"] == "ok"
@@ -134,27 +132,16 @@ def _workers(facts: dict[str, Any]) -> dict[str, Any]:
     return {"status": "ok", "alive": facts["alive"]}
 
 
-async def _probe(ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+async def _probe(ask: Callable[[], Awaitable[Any]]) -> tuple[dict[str, Any], Any]:
+    """How a part does, and what it answered; nothing while it does not."""
     begun = time.perf_counter()
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             found = await ask()
     except Exception as error:  # noqa: BLE001  # whatever a broken neighbour raises is that neighbour's state
         what = "no answer within 1 s" if isinstance(error, TimeoutError) else type(error).__name__
-        return {"status": "error", "error": what}
-    return {"status": "ok", "latency_ms": round((time.perf_counter() - begun) * 1000, 2), **found}
-
-
-async def _ping_redis(services: Services) -> dict[str, Any]:
-    await services.redis.ping()
-    return {}
-
-
-async def _ask_postgres(services: Services) -> dict[str, Any]:
-    lease = timedelta(seconds=services.settings.jobs.lease_seconds)
-    async with services.pool.connection(timeout=PROBE_SECONDS) as connection:
-        cursor = await connection.execute(statements.HEALTH, {"lease": lease})
-        return {"facts": await cursor.fetchone()}
+        return {"status": "error", "error": what}, {}
+    return {"status": "ok", "latency_ms": round((time.perf_counter() - begun) * 1000, 2)}, found
 
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:

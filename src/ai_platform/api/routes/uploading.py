@@ -3,9 +3,8 @@
 import asyncio
 
 from ai_platform.api.http.asgi import Receive, Scope
-from ai_platform.errors import InvalidHeader, Overloaded, RequestTimedOut, UnsupportedMediaType, UploadsOff
+from ai_platform.errors import InvalidHeader, Overloaded, RequestTimedOut, UnsupportedMediaType
 from ai_platform.models.registry.uploads import Upload
-from ai_platform.settings import Settings
 
 AT_ONCE = 2
 UPLOAD_SECONDS = 600.0
@@ -15,27 +14,24 @@ WRITTEN_BYTES = 1_048_576
 _turns = asyncio.Semaphore(AT_ONCE)
 
 
-async def take(scope: Scope, receive: Receive, settings: Settings) -> tuple[bytes, int]:
+async def take(scope: Scope, receive: Receive, upload: Upload) -> tuple[bytes, int]:
     """Read a whole body of `application/octet-stream`, and keep it.
 
     Returns:
         Its sha256 (32 bytes) and its size in bytes.
 
     Raises:
-        UploadsOff: `models.registry.uploads` is off.
         UnsupportedMediaType: it is something else, or it is compressed.
         BodyTooLarge: it is larger than `models.upload_mb`.
         RequestTimedOut: it did not arrive within ten minutes.
         Overloaded: as many files arrive as this process takes at once.
         StorageUnavailable: PostgreSQL is away.
     """
-    if not settings.models.uploads:
-        raise UploadsOff("models are not taken over HTTP here; an operator sets AI_PLATFORM_MODELS__UPLOADS=true")
     _check_headers(scope["headers"])
     if _turns.locked():
         raise Overloaded("other files are being received; try again", retry_after=5)
     async with _turns:
-        with Upload(settings) as upload:
+        with upload:
             try:
                 async with asyncio.timeout(UPLOAD_SECONDS):
                     await _read(receive, upload)

@@ -1,7 +1,7 @@
 """`models`: publish, look, promote, roll back, unalias, download, delete."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import orjson
@@ -15,6 +15,9 @@ from ai_platform.cli.models.drafts import Extra, described_by
 from ai_platform.cli.models.waiting import end_unless_it_answers, serving_line, steps
 from ai_platform.errors import InvalidParameter
 from ai_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from ai_platform.models.registry.reading import ModelReader
 
 console = Console(highlight=False)
 models = typer.Typer(help="Published models: publish, list, show, promote, rollback, unalias, download, delete.")
@@ -79,7 +82,7 @@ def publish(
             on_step=on_step,
         )
     if as_json:
-        _print_json(_version(settings, name, made.version))
+        _print_json(msgspec.to_builtins(_reader(settings).version(name, made.version)))
         end_unless_it_answers(console, made.waited, settings)
         return
     named = f", now {' and '.join(made.aliases)}" if made.aliases else "; no alias names it yet"
@@ -93,13 +96,7 @@ def publish(
 @models.command("list")
 def list_models(*, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """All models, with what their aliases name."""
-    from ai_platform.models.registry import aliases, versions
-    from ai_platform.models.registry.views import model_view
-    from ai_platform.storage.postgres import Database
-
-    with Database.of(settings_for(data_dir)).connect("models") as connection:
-        known = aliases.everything(connection)
-        bodies = [msgspec.to_builtins(model_view(record, known)) for record in versions.models(connection)]
+    bodies = [msgspec.to_builtins(model) for model in _reader(settings_for(data_dir)).models()]
     if as_json:
         _print_json(bodies)
         return
@@ -121,9 +118,9 @@ def show(
     """A model's versions, or everything about one of them, with why it is served as it is."""
     settings = settings_for(data_dir)
     if version is not None:
-        _show_version(_version(settings, name, version), as_json=as_json)
+        _show_version(msgspec.to_builtins(_reader(settings).version(name, version)), as_json=as_json)
         return
-    bodies = _versions(settings, name)
+    bodies = [msgspec.to_builtins(one) for one in _reader(settings).versions(name)[0]]
     if as_json:
         _print_json(bodies)
         return
@@ -203,17 +200,16 @@ def download(
     """Write a version's file, with its manifest and signature beside it."""
     from rich.progress import Progress
 
-    from ai_platform.models.registry import versions
     from ai_platform.models.registry.manifest import decode
-    from ai_platform.storage.postgres import Database
     from ai_platform.training.model_file import ModelFile
 
     files = ModelFile.beside(output)
-    with Database.of(settings_for(data_dir)).connect("models") as connection, Progress(console=console) as progress:
-        found = versions.find(connection, name, version)
+    reader = _reader(settings_for(data_dir))
+    found = reader.find(name, version)
+    with Progress(console=console) as progress:
         bar = progress.add_task(output.name, total=decode(found.manifest).size)
         with files.artifact.open("wb") as file:
-            for part in versions.artifact_parts(connection, found.sha256):
+            for part in reader.artifact(found):
                 file.write(part)
                 progress.advance(bar, len(part))
     files.manifest.write_bytes(found.manifest)
@@ -251,28 +247,11 @@ def _target(given: str) -> Any:
     return Target(int(number), int(weight or 100))
 
 
-def _version(settings: Settings, name: str, version: int) -> dict[str, Any]:
-    from ai_platform.models.registry import aliases, serving_reports, versions
-    from ai_platform.models.registry.views import version_detail
+def _reader(settings: Settings) -> "ModelReader":
+    from ai_platform.models.registry.reading import ModelReader
     from ai_platform.storage.postgres import Database
 
-    with Database.of(settings).connect("models") as connection:
-        found = versions.find(connection, name, version)
-        served = serving_reports.of_model(connection, name)
-        shown: dict[str, Any] = msgspec.to_builtins(version_detail(found, aliases.of_model(connection, name), served))
-        return shown
-
-
-def _versions(settings: Settings, name: str) -> list[dict[str, Any]]:
-    from ai_platform.models.registry import aliases, serving_reports, versions
-    from ai_platform.models.registry.views import version_view
-    from ai_platform.storage.postgres import Database
-
-    with Database.of(settings).connect("models") as connection:
-        known = aliases.of_model(connection, name)
-        served = serving_reports.of_model(connection, name)
-        found = versions.of_model(connection, name)
-        return [msgspec.to_builtins(version_view(version, known, served)) for version in found]
+    return ModelReader(Database.of(settings))
 
 
 def _show_version(body: dict[str, Any], *, as_json: bool) -> None:

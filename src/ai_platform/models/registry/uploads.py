@@ -8,7 +8,6 @@ from typing import IO, Any
 
 from ai_platform.errors import BodyTooLarge, UploadNotFound
 from ai_platform.models.registry.versions import ARTIFACTS_LOCK, artifact_parts
-from ai_platform.settings import Settings
 from ai_platform.storage import postgres
 from ai_platform.storage.artifacts import CHUNK_BYTES, ArtifactMissing, open_store
 from ai_platform.storage.postgres import Database
@@ -20,12 +19,13 @@ class Upload:
     """One file on its way in: written to disk as it streams, hashed, bounded. A context that leaves nothing behind.
 
     Args:
-        settings: the platform's settings.
+        database: where it is kept.
+        most_mb: largest file (`models.upload_mb`).
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._most = settings.models.upload_mb * 1_000_000
+    def __init__(self, database: Database, most_mb: int) -> None:
+        self._database = database
+        self._most_mb = most_mb
         self._digest = hashlib.sha256()
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="aip-upload-")  # noqa: SIM115  # closed by __exit__
         self.size = 0
@@ -43,8 +43,8 @@ class Upload:
             BodyTooLarge: the file is larger than `models.upload_mb`.
         """
         self.size += len(part)
-        if self.size > self._most:
-            raise BodyTooLarge(f"a model file may have {self._settings.models.upload_mb} MB")
+        if self.size > self._most_mb * 1_000_000:
+            raise BodyTooLarge(f"a model file may have {self._most_mb} MB")
         self._digest.update(part)
         self._file.write(part)
 
@@ -60,7 +60,7 @@ class Upload:
         self._file.seek(0)
         sha256 = self._digest.digest()
         with (
-            Database.of(self._settings).connect("upload") as connection,
+            self._database.connect("upload") as connection,
             postgres.translated(),
             connection.transaction(),
         ):
@@ -70,7 +70,7 @@ class Upload:
         return sha256
 
 
-def fetch(settings: Settings, sha256: bytes, path: Path) -> None:
+def fetch(database: Database, sha256: bytes, path: Path) -> None:
     """Write an uploaded file to `path`.
 
     Raises:
@@ -78,7 +78,7 @@ def fetch(settings: Settings, sha256: bytes, path: Path) -> None:
         StorageUnavailable: PostgreSQL is away.
     """
     try:
-        with Database.of(settings).connect("upload") as connection, path.open("xb") as file:
+        with database.connect("upload") as connection, path.open("xb") as file:
             for part in artifact_parts(connection, sha256):
                 file.write(part)
     except ArtifactMissing:
