@@ -47,7 +47,7 @@ from ai_platform.models.validation.sample_rows import in_signature_order, synthe
 from ai_platform.models.validation.trials import Trial
 from ai_platform.models.validation.validate import Validated, Validator
 from ai_platform.runtimes.base.runtime import Hints
-from ai_platform.runtimes.boosters.ranges import MISSING_EXTRA
+from ai_platform.runtimes.boosters.booster import MISSING_EXTRA
 from ai_platform.runtimes.catalogue import FORMATS, format_of
 from ai_platform.runtimes.samples import Sample, from_frame
 from ai_platform.settings import LimitSettings
