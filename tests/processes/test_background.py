@@ -7,7 +7,7 @@ import time
 import pytest
 from prometheus_client import REGISTRY
 
-from ai_platform.processes.background import TaskLoop, ThreadLoop, cancel
+from ai_platform.processes.background import TaskLoop, ThreadLoop
 from harness import eventually
 
 
@@ -96,17 +96,43 @@ def test_a_loop_in_the_calling_thread_ends_with_an_event_of_the_callers() -> Non
     assert step.calls == 4
 
 
-def test_a_task_that_loses_its_first_cancellation_ends_all_the_same() -> None:
-    async def play() -> None:
-        async def connecting() -> None:
-            try:
-                await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                await asyncio.sleep(60)
+def test_a_step_that_asks_redis_is_cancelled_again_when_it_loses_a_cancellation() -> None:
+    async def connecting() -> float:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+        return 0.0
 
-        task = asyncio.create_task(connecting())
+    async def play() -> float:
+        loop = TaskLoop("a-redis", connecting, failure="", pause=0.0, asks_redis=True)
+        loop.start()
         await asyncio.sleep(0)
-        await cancel(task)
-        assert task.cancelled()
+        begun = time.monotonic()
+        await loop.close()
+        assert loop._task is not None
+        assert loop._task.cancelled()
+        return time.monotonic() - begun
+
+    assert asyncio.run(play()) < 4
+
+
+def test_what_another_step_does_at_its_end_is_not_cut_off() -> None:
+    said: list[str] = []
+
+    async def cleaning() -> float:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.4)
+            said.append("cleaned")
+        return 0.0
+
+    async def play() -> None:
+        loop = TaskLoop("a-cleans", cleaning, failure="", pause=0.0)
+        loop.start()
+        await asyncio.sleep(0)
+        await loop.close()
 
     asyncio.run(play())
+    assert said == ["cleaned"]

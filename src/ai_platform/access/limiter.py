@@ -123,7 +123,7 @@ class Limiter:
         self._processes = 1
         self._degraded = False
         self._present_at = -PRESENCE_SECONDS
-        self._loop = TaskLoop("limiter", self._round, failure="limits not settled", pause=self._pause)
+        self._loop = TaskLoop("limiter", self._round, failure="limits not settled", pause=self._pause, asks_redis=True)
 
     def start(self) -> None:
         """Begin to settle."""

@@ -80,7 +80,7 @@ class JobWatcher:
         self._pause = FIRST_LOOK
         self._loops = (
             TaskLoop("job-watch", self._watch, failure="jobs not watched", pause=LONGEST_PAUSE),
-            TaskLoop("job-hints", self._listen_again, failure="hints not read", pause=RECONNECT_PAUSE),
+            TaskLoop("job-hints", self._listen_again, failure="hints not read", pause=RECONNECT_PAUSE, asks_redis=True),
         )
 
     def start(self) -> None:

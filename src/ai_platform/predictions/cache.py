@@ -36,7 +36,9 @@ class AnswerCache:
         self._redis = redis.async_client()
         self._breaker = redis.breaker()
         self._round_trip = ASSUMED_ROUND_TRIP
-        self._measuring = TaskLoop("cache", self._measure_again, failure="Redis not measured", pause=MEASURE_SECONDS)
+        self._measuring = TaskLoop(
+            "cache", self._measure_again, failure="Redis not measured", pause=MEASURE_SECONDS, asks_redis=True
+        )
         self._writes: set[asyncio.Task[None]] = set()
 
     def bypasses(self, prepared: PreparedModel) -> bool:

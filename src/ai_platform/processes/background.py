@@ -6,14 +6,15 @@ same, after a pause.
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 
 from ai_platform.telemetry import LOOP_FAILURES, logger
 
 log = logger(__name__)
 
-_CANCELLATIONS = 20
-_CANCELLATION_SECONDS = 0.25
+_CLOSE_SECONDS = 5.0
+_AGAIN_SECONDS = 0.25
 
 
 class _Failures:
@@ -95,10 +96,21 @@ class TaskLoop:
         step: what is repeated; gives the seconds until the next time.
         failure: what is logged when it raises.
         pause: seconds after a failure.
+        asks_redis: whether the step does. redis-py loses a cancellation that comes while it connects, so such a step is
+            cancelled again until it ends; to others that would cut off what they do at their end.
     """
 
-    def __init__(self, name: str, step: Callable[[], Awaitable[float]], *, failure: str, pause: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], Awaitable[float]],
+        *,
+        failure: str,
+        pause: float,
+        asks_redis: bool = False,
+    ) -> None:
         self._step, self._pause = step, pause
+        self._seconds_to_end = _AGAIN_SECONDS if asks_redis else _CLOSE_SECONDS
         self._failures = _Failures(name, failure)
         self._task: asyncio.Task[None] | None = None
 
@@ -107,9 +119,11 @@ class TaskLoop:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """Cancel the step that runs."""
-        if self._task is not None:
-            await cancel(self._task)
+        """Cancel the step that runs, and wait for its end, five seconds at most."""
+        until = time.monotonic() + _CLOSE_SECONDS
+        while self._task is not None and not self._task.done() and time.monotonic() < until:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=self._seconds_to_end)
 
     async def _run(self) -> None:
         while True:
@@ -121,12 +135,3 @@ class TaskLoop:
             else:
                 self._failures.forget()
             await asyncio.sleep(pause)
-
-
-async def cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task until it ends: redis-py loses a cancellation that comes while it connects."""
-    for _ in range(_CANCELLATIONS):
-        task.cancel()
-        await asyncio.wait([task], timeout=_CANCELLATION_SECONDS)
-        if task.done():
-            return
