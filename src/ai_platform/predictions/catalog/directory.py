@@ -93,6 +93,7 @@ class ModelDirectory:
         self._routing = threading.RLock()
         self._known: frozenset[AliasKey] = frozenset()
         self._looked = False
+        self._next_look = 0.0
         self._loop = ThreadLoop(
             "model-directory", self._round, failure="models not refreshed", pause=0.0, last=self._announcements.close
         )
@@ -322,9 +323,9 @@ class ModelDirectory:
         return f"model {name!r} is not loaded yet"
 
     def _round(self) -> float:
-        begun = time.monotonic()
-        try:
+        """Wait for a hint or for the time, and look; in this order, so that a look that fails is told of at once."""
+        self._announcements.wait(self._next_look - time.monotonic(), self._loop.stopping)
+        if not self._loop.stopping.is_set():
+            self._next_look = time.monotonic() + self._refresh_seconds
             self.refresh()
-        finally:
-            self._announcements.wait(self._refresh_seconds - (time.monotonic() - begun), self._loop.stopping)
         return 0.0
