@@ -1,4 +1,4 @@
-"""What a confined process cannot do. One child tries everything, and the tests look at what came of each."""
+"""What a sandboxed process cannot do. One child tries everything, and the tests look at what came of each."""
 
 import json
 import os
@@ -120,7 +120,7 @@ def test_what_models_do_need_goes_on(answers: dict[str, Any]) -> None:
 
 
 def test_a_child_dies_with_the_process_that_asked(tmp_path: Path) -> None:
-    """The middle process starts a confined sleeper and is killed; the pipe that only the sleeper holds closes."""
+    """The middle process starts a sandboxed sleeper and is killed; the pipe that only the sleeper holds closes."""
     sleeper = (
         "import os, sys, time; from pathlib import Path;"
         "from ai_platform.models.sandbox.limits import Limits, enter_sandbox;"

@@ -63,7 +63,7 @@ class _Executed:
 
 
 class Bench:
-    """Proves artifacts side by side."""
+    """Validates artifacts side by side."""
 
     def __init__(self, folder: Path, iris: Iris, port: int) -> None:
         models = {"trusted_keys_dir": iris.keys, "validation_seconds": SECONDS, "validation_memory_mb": 700}
@@ -93,23 +93,23 @@ class Bench:
     ) -> Future[Outcome]:
         return self.threads.submit(self.validate, self.file(name, content), described, is_signed=is_signed)
 
-    def form_of(self, proof: Validated) -> bytes:
-        return (proof.compiled or self.iris.files.artifact).read_bytes()
+    def form_of(self, validated: Validated) -> bytes:
+        return (validated.compiled or self.iris.files.artifact).read_bytes()
 
-    def served_by(self, proof: Validated, content: bytes) -> ServedModel:
-        """Load the signed iris from a store that has nothing but these bytes, for the form that was proven."""
-        form = self.form_of(proof)
+    def served_by(self, validated: Validated, content: bytes) -> ServedModel:
+        """Load the signed iris from a store that has nothing but these bytes, for the form that was validated."""
+        form = self.form_of(validated)
         wanted = hashlib.sha256(form).digest()
         version = Version(
             model="iris",
             version=1,
-            sha256=proof.sha256,
-            format=proof.manifest.format,
+            sha256=validated.sha256,
+            format=validated.manifest.format,
             manifest=self.signed.manifest,
             manifest_signature=self.signed.signature,
-            compiled_sha256=wanted if proof.compiled else None,
-            compiled_size=len(form) if proof.compiled else None,
-            validation=msgspec.to_builtins(proof.report),
+            compiled_sha256=wanted if validated.compiled else None,
+            compiled_size=len(form) if validated.compiled else None,
+            validation=msgspec.to_builtins(validated.report),
             created_at=datetime.now(UTC),
             created_by="test",
         )
@@ -121,7 +121,7 @@ class Bench:
         empty = self.settings.models.model_copy(update={"cache_dir": self.folder / hashlib.sha256(content).hexdigest()})
         return Loader(LoaderSettings.of(self.settings.model_copy(update={"models": empty})), fetch).load(version)
 
-    def proven_already(self) -> Outcome:
+    def validated_already(self) -> Outcome:
         return self.iris.validated
 
     def misbehaving(self, name: str) -> Future[Outcome]:
@@ -157,7 +157,7 @@ def outcomes(bench: Bench) -> Callable[[str], Outcome]:
         enforce_ranges=True,
     )
     running = {
-        "signed": bench.threads.submit(bench.proven_already),
+        "signed": bench.threads.submit(bench.validated_already),
         "draft": bench.later("draft", pickle.dumps(estimator), draft, is_signed=True),
         **{name: bench.misbehaving(name) for name in MISBEHAVIOUR},
         "unsigned": bench.later("unsigned", pickle.dumps(_Executed(f"open({str(bench.trap)!r}, 'w')")), draft),
@@ -178,19 +178,19 @@ def outcomes(bench: Bench) -> Callable[[str], Outcome]:
 
 
 def test_a_signed_model_is_proven_and_its_manifest_kept(outcomes: Callable[[str], Outcome], bench: Bench) -> None:
-    proof = outcomes("signed")
-    assert isinstance(proof, Validated), proof
-    assert proof.manifest == decode(bench.signed.manifest)
-    assert proof.sha256.hex() == proof.manifest.sha256
-    assert proof.report.sandbox == ["limits", "landlock", "seccomp"]
-    assert 0 < proof.report.native_seconds_per_row < 1
-    assert proof.report.peak_bytes > 20_000_000
+    validated = outcomes("signed")
+    assert isinstance(validated, Validated), validated
+    assert validated.manifest == decode(bench.signed.manifest)
+    assert validated.sha256.hex() == validated.manifest.sha256
+    assert validated.report.sandbox == ["limits", "landlock", "seccomp"]
+    assert 0 < validated.report.native_seconds_per_row < 1
+    assert validated.report.peak_bytes > 20_000_000
 
 
 def test_a_draft_becomes_a_manifest_with_golden_rows_of_the_sample(outcomes: Callable[[str], Outcome]) -> None:
-    proof = outcomes("draft")
-    assert isinstance(proof, Validated), proof
-    manifest = proof.manifest
+    validated = outcomes("draft")
+    assert isinstance(validated, Validated), validated
+    manifest = validated.manifest
     assert manifest.golden.rows == ROWS[:10]
     assert manifest.golden.predictions == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert [feature.name for feature in manifest.signature.inputs] == [feature.name for feature in INPUTS]
@@ -202,10 +202,14 @@ def test_a_draft_becomes_a_manifest_with_golden_rows_of_the_sample(outcomes: Cal
 
 def test_the_form_that_serves_is_the_one_that_the_report_names(outcomes: Callable[[str], Outcome]) -> None:
     for name in ("signed", "draft"):
-        proof = outcomes(name)
-        assert isinstance(proof, Validated)
-        assert (proof.compiled is None) == (proof.report.form == "native") == (proof.report.why_native is not None)
-        assert proof.compiled is None or proof.compiled.stat().st_size > 0
+        validated = outcomes(name)
+        assert isinstance(validated, Validated)
+        assert (
+            (validated.compiled is None)
+            == (validated.report.form == "native")
+            == (validated.report.why_native is not None)
+        )
+        assert validated.compiled is None or validated.compiled.stat().st_size > 0
 
 
 @pytest.mark.parametrize(
@@ -243,22 +247,22 @@ def test_bytes_of_no_format_are_refused(outcomes: Callable[[str], Outcome]) -> N
 def test_what_serves_is_the_proven_form_and_nothing_else_is_fetched(
     outcomes: Callable[[str], Outcome], bench: Bench
 ) -> None:
-    proof = outcomes("signed")
-    assert isinstance(proof, Validated)
-    served = bench.served_by(proof, bench.form_of(proof))
-    assert (served.form, served.bytes) == (proof.report.form, len(bench.form_of(proof)))
+    validated = outcomes("signed")
+    assert isinstance(validated, Validated)
+    served = bench.served_by(validated, bench.form_of(validated))
+    assert (served.form, served.bytes) == (validated.report.form, len(bench.form_of(validated)))
     assert served.loaded.predict(ROWS).predictions == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_a_flipped_byte_in_the_form_that_serves_is_refused_and_no_other_form_takes_its_place(
     outcomes: Callable[[str], Outcome], bench: Bench
 ) -> None:
-    proof = outcomes("signed")
-    assert isinstance(proof, Validated)
-    spoiled = bytearray(bench.form_of(proof))
+    validated = outcomes("signed")
+    assert isinstance(validated, Validated)
+    spoiled = bytearray(bench.form_of(validated))
     spoiled[-1] ^= 1
     with pytest.raises(ArtifactRefused, match="not the ones that were published"):
-        bench.served_by(proof, bytes(spoiled))
+        bench.served_by(validated, bytes(spoiled))
 
 
 def test_nothing_of_any_of_them_was_executed(

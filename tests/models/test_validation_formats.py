@@ -101,7 +101,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, steps: dict[str, list[str
         running: dict[str, Future[Outcome]] = {
             case.name: threads.submit(outcome, case, tmp_path_factory.mktemp("case")) for case in CASES
         }
-    return {name: proof.result() for name, proof in running.items()}
+    return {name: outcome.result() for name, outcome in running.items()}
 
 
 def test_each_step_is_told_as_it_is_done(outcomes: dict[str, Outcome], steps: dict[str, list[str]]) -> None:

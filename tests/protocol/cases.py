@@ -237,7 +237,7 @@ def _pipelines() -> Iterator[Case]:
     parts = {
         "get": b"GET /one HTTP/1.1\r\n" + HOST + b"\r\n",
         "post": post(b"Content-Length: 8", body=BODY),
-        "express": post(b"Content-Length: 8", body=BODY).replace(b"/first", b"/predict/"),
+        "fast path": post(b"Content-Length: 8", body=BODY).replace(b"/first", b"/predict/"),
         "chunked": post(b"Transfer-Encoding: chunked", body=chunked(b"abc", b"de")),
         "head": b"HEAD /two HTTP/1.1\r\n" + HOST + b"\r\n",
         "last": b"GET /three HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n",
@@ -251,14 +251,14 @@ def _pipelines() -> Iterator[Case]:
             if count == 2 or "bad" not in names[:1]:
                 yield _one("pipeline of " + ", ".join(names), b"".join(parts[name] for name in names))
     yield _one("pipeline of fifty", parts["get"] * 50)
-    yield _one("pipeline of fifty, express", parts["express"] * 50)
+    yield _one("pipeline of fifty, fast path", parts["fast path"] * 50)
 
 
 def _segments() -> Iterator[Case]:
     whole = {
         "get": b"GET /first?a=b HTTP/1.1\r\nHost: localhost\r\nX-A: b\r\n\r\n",
         "post": post(b"Content-Length: 8", body=BODY) + SECOND,
-        "express": post(b"Content-Length: 8", body=BODY).replace(b"/first", b"/predict/") + SECOND,
+        "fast path": post(b"Content-Length: 8", body=BODY).replace(b"/first", b"/predict/") + SECOND,
         "chunked": post(b"Transfer-Encoding: chunked", body=chunked(b"abc", b"de", end=b"0\r\nX-T: u\r\n\r\n"))
         + SECOND,
         "extension": post(b"Transfer-Encoding: chunked", body=b"8;a=b\r\n" + BODY + b"\r\n0\r\n\r\n"),

@@ -1,4 +1,4 @@
-"""Every bad input gets a clear 4xx with problem details, over a real socket and through each door of a prediction."""
+"""Every bad input gets a clear 4xx with problem details, over a real socket and through each prediction endpoint."""
 
 import json
 import socket
@@ -17,7 +17,7 @@ SLOW_PATH = {"Origin": "https://elsewhere.example"}
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     """A way in for a prediction."""
 
     path: str
@@ -30,9 +30,9 @@ class Door:
 
 MODELS = ("", "/models/iris", "/models/iris/aliases/production", "/models/iris/versions/1")
 PATHS = [f"{model}/predict{later}{slash}" for model in MODELS for later in ("", "/async") for slash in ("", "/")]
-DOORS = [Door(path) for path in PATHS]
-DOORS += [Door(path, headers) for path in PATHS if "async" not in path for headers in (LATER, SLOW_PATH)]
-ASYNCHRONOUS = [door for door in DOORS if door.later]
+ENDPOINTS = [Endpoint(path) for path in PATHS]
+ENDPOINTS += [Endpoint(path, headers) for path in PATHS if "async" not in path for headers in (LATER, SLOW_PATH)]
+ASYNCHRONOUS = [endpoint for endpoint in ENDPOINTS if endpoint.later]
 GOOD = json.dumps(SAMPLE).encode()
 
 
@@ -139,61 +139,65 @@ RAW = [
 
 
 @pytest.mark.parametrize("bad", MALFORMED + WRONG + TRANSPORT, ids=lambda bad: bad.name)
-def test_a_bad_request_is_refused_with_problem_details_at_every_door(platform: Platform, bad: Bad) -> None:
-    for door in DOORS:
-        headers = {"Content-Type": "application/json"} | bad.headers | door.headers
-        body = problem(platform.client.post(door.path, content=bad.body, headers=headers), bad.status, bad.code)
+def test_a_bad_request_is_refused_with_problem_details_at_every_endpoint(platform: Platform, bad: Bad) -> None:
+    for endpoint in ENDPOINTS:
+        headers = {"Content-Type": "application/json"} | bad.headers | endpoint.headers
+        body = problem(platform.client.post(endpoint.path, content=bad.body, headers=headers), bad.status, bad.code)
         if bad.pointer is not None:
-            assert bad.pointer in [fault["pointer"] for fault in body["errors"]], door
+            assert bad.pointer in [fault["pointer"] for fault in body["errors"]], endpoint
 
 
 @pytest.mark.parametrize(("name", "headers", "status", "code"), RAW, ids=[row[0] for row in RAW])
-def test_what_is_hardly_a_request_is_refused_with_problem_details_at_every_door(
+def test_what_is_hardly_a_request_is_refused_with_problem_details_at_every_endpoint(
     platform: Platform, name: str, headers: list[str], status: int, code: str
 ) -> None:
-    for door in DOORS:
-        preferred = [f"{key}: {value}" for key, value in door.headers.items()]
-        answer = raw(platform, f"POST {door.path} HTTP/1.1", ["Content-Type: application/json", *preferred, *headers])
-        assert answer.startswith(f"HTTP/1.1 {status} "), (door, answer)
+    for endpoint in ENDPOINTS:
+        preferred = [f"{key}: {value}" for key, value in endpoint.headers.items()]
+        answer = raw(
+            platform, f"POST {endpoint.path} HTTP/1.1", ["Content-Type: application/json", *preferred, *headers]
+        )
+        assert answer.startswith(f"HTTP/1.1 {status} "), (endpoint, answer)
         assert f'"code":"{code}"' in answer
 
 
-def test_no_door_is_missing_from_these_tests(platform: Platform) -> None:
+def test_no_endpoint_is_missing_from_these_tests(platform: Platform) -> None:
     """Each path of the document that takes an input is one of those that are tried."""
     document = platform.client.get("/openapi.json").json()["paths"]
-    doors = {path for path, operations in document.items() if "predict" in path and "post" in operations}
+    endpoints = {path for path, operations in document.items() if "predict" in path and "post" in operations}
     tried = {
         path.replace("iris", "{name}").replace("/1/", "/{version}/").replace("production", "{alias}") for path in PATHS
     }
-    assert doors
-    assert doors <= tried
+    assert endpoints
+    assert endpoints <= tried
 
 
 def test_a_body_without_a_content_type_is_refused(platform: Platform) -> None:
-    for door in DOORS:
-        problem(platform.client.post(door.path, content=GOOD, headers=door.headers), 415, "unsupported_media_type")
+    for endpoint in ENDPOINTS:
+        problem(
+            platform.client.post(endpoint.path, content=GOOD, headers=endpoint.headers), 415, "unsupported_media_type"
+        )
 
 
 def test_a_streamed_body_over_the_limit_is_cut_off(platform: Platform) -> None:
-    for door in DOORS:
+    for endpoint in ENDPOINTS:
         parts = (b" " * 65_536 for _ in range(64))
-        headers = {"Content-Type": "application/json"} | door.headers
-        problem(platform.client.post(door.path, content=parts, headers=headers), 413, "body_too_large")
+        headers = {"Content-Type": "application/json"} | endpoint.headers
+        problem(platform.client.post(endpoint.path, content=parts, headers=headers), 413, "body_too_large")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_another_method_is_answered_with_the_right_one(platform: Platform, method: str) -> None:
-    for door in DOORS:
-        answer = platform.client.request(method, door.path, headers=door.headers)
+    for endpoint in ENDPOINTS:
+        answer = platform.client.request(method, endpoint.path, headers=endpoint.headers)
         problem(answer, 405, "method_not_allowed")
         assert answer.headers["allow"] == "POST"
 
 
 def test_whoever_accepts_only_xml_gets_json(platform: Platform) -> None:
-    for door in DOORS:
-        headers = {"Accept": "text/xml"} | door.headers
-        answer = platform.client.post(door.path, json=SAMPLE, headers=headers)
-        assert answer.status_code == (202 if door.later else 200)
+    for endpoint in ENDPOINTS:
+        headers = {"Accept": "text/xml"} | endpoint.headers
+        answer = platform.client.post(endpoint.path, json=SAMPLE, headers=headers)
+        assert answer.status_code == (202 if endpoint.later else 200)
         assert answer.headers["content-type"] == "application/json"
 
 
@@ -226,33 +230,33 @@ def test_a_wrong_path_is_refused(platform: Platform, path: str, status: int, cod
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 256, "with space in it", "naïve-key-1"])
 def test_a_malformed_idempotency_key_is_refused(platform: Platform, key: str) -> None:
-    for door in ASYNCHRONOUS:
+    for endpoint in ASYNCHRONOUS:
         headers = [
             (b"Idempotency-Key", key.encode("latin-1")),
-            *[(a.encode(), b.encode()) for a, b in door.headers.items()],
+            *[(a.encode(), b.encode()) for a, b in endpoint.headers.items()],
         ]
-        problem(platform.client.post(door.path, json=SAMPLE, headers=headers), 400, "invalid_header")
+        problem(platform.client.post(endpoint.path, json=SAMPLE, headers=headers), 400, "invalid_header")
 
 
 def test_two_idempotency_keys_are_refused(platform: Platform) -> None:
-    for door in ASYNCHRONOUS:
-        headers = [("Idempotency-Key", "first-key"), ("Idempotency-Key", "second-key"), *door.headers.items()]
-        problem(platform.client.post(door.path, json=SAMPLE, headers=headers), 400, "invalid_header")
+    for endpoint in ASYNCHRONOUS:
+        headers = [("Idempotency-Key", "first-key"), ("Idempotency-Key", "second-key"), *endpoint.headers.items()]
+        problem(platform.client.post(endpoint.path, json=SAMPLE, headers=headers), 400, "invalid_header")
 
 
 def test_an_idempotency_key_that_was_used_with_another_body_is_refused(platform: Platform) -> None:
     headers = {"Idempotency-Key": f"used-before-{uuid.uuid4()}"}
     other = {"features": [6.0, 3.0, 4.0, 1.0]}
     assert platform.client.post("/predict/async", json=SAMPLE, headers=headers).status_code == 202
-    for door in ASYNCHRONOUS:
-        answer = platform.client.post(door.path, json=other, headers=headers | door.headers)
+    for endpoint in ASYNCHRONOUS:
+        answer = platform.client.post(endpoint.path, json=other, headers=headers | endpoint.headers)
         problem(answer, 422, "idempotency_key_reused")
 
 
 @pytest.mark.parametrize("lifetime", ["0", "-1", "nan", "inf", "1e30", "", "soon", "1&expires_in=2", "1&other=2"])
 def test_a_lifetime_that_is_none_is_refused(platform: Platform, lifetime: str) -> None:
-    for door in ASYNCHRONOUS:
-        answer = platform.client.post(f"{door.path}?expires_in={lifetime}", json=SAMPLE, headers=door.headers)
+    for endpoint in ASYNCHRONOUS:
+        answer = platform.client.post(f"{endpoint.path}?expires_in={lifetime}", json=SAMPLE, headers=endpoint.headers)
         problem(answer, 422, "invalid_parameter")
 
 

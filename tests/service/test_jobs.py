@@ -36,14 +36,14 @@ def test_an_accepted_job_says_where_it_is(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    "door", ["/predict/async", "/models/iris/predict/async", "/models/iris/versions/1/predict/async"]
+    "endpoint", ["/predict/async", "/models/iris/predict/async", "/models/iris/versions/1/predict/async"]
 )
-def test_every_asynchronous_door_makes_a_job(platform: Platform, door: str) -> None:
-    answer = platform.client.post(door, json=SAMPLE)
+def test_every_asynchronous_endpoint_makes_a_job(platform: Platform, endpoint: str) -> None:
+    answer = platform.client.post(endpoint, json=SAMPLE)
     assert platform.job(answer.json()["id"], wait=10)["status"] == "succeeded"
 
 
-def test_a_synchronous_door_makes_a_job_when_the_caller_prefers_it(platform: Platform) -> None:
+def test_a_synchronous_endpoint_makes_a_job_when_the_caller_prefers_it(platform: Platform) -> None:
     answer = platform.client.post("/predict/", json=SAMPLE, headers={"Prefer": "return=minimal, respond-async"})
     assert answer.status_code == 202
     assert answer.headers["preference-applied"] == "respond-async"

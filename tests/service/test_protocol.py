@@ -98,9 +98,9 @@ def test_headers_that_drip_are_cut_off(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
-@pytest.mark.parametrize("door", [b"/predict/", b"/predict/async"])
-def test_a_body_that_drips_is_cut_off(connection: socket.socket, framing: bytes, door: bytes) -> None:
-    connection.sendall(HEAD.replace(b"/predict/", door) + framing + b"\r\n\r\n")
+@pytest.mark.parametrize("endpoint", [b"/predict/", b"/predict/async"])
+def test_a_body_that_drips_is_cut_off(connection: socket.socket, framing: bytes, endpoint: bytes) -> None:
+    connection.sendall(HEAD.replace(b"/predict/", endpoint) + framing + b"\r\n\r\n")
     drip(connection, b"1\r\n \r\n" if b"chunked" in framing else b" ")
     refused(read(connection), 408, "request_timed_out")
 

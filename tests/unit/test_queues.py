@@ -100,32 +100,32 @@ def test_a_call_that_is_withdrawn_leaves_its_place(call: Calls) -> None:
 
 
 def test_a_wait_is_what_is_before_and_of_other_versions_only_their_turns(call: Calls) -> None:
-    queues, expectation = Queues(most_rows=1), WaitEstimate()
+    queues, estimate = Queues(most_rows=1), WaitEstimate()
     for one in [*(call("a") for _ in range(10)), call("b")]:
-        expectation.usual(one)
+        estimate.usual(one)
         queues.add(one)
-    assert expectation.wait(call("a"), queues) == pytest.approx(11 * 0.02)
-    assert expectation.wait(call("b"), queues) == pytest.approx(3 * 0.02)
-    assert expectation.wait(call("c"), queues) == pytest.approx(2 * 0.02)
+    assert estimate.wait(call("a"), queues) == pytest.approx(11 * 0.02)
+    assert estimate.wait(call("b"), queues) == pytest.approx(3 * 0.02)
+    assert estimate.wait(call("c"), queues) == pytest.approx(2 * 0.02)
 
 
 def test_a_call_that_will_share_waits_for_none_of_those_it_shares_with(call: Calls) -> None:
-    queues, expectation = Queues(most_rows=100), WaitEstimate()
+    queues, estimate = Queues(most_rows=100), WaitEstimate()
     for _ in range(50):
         one = call(placement=BY_CALL)
-        expectation.usual(one)
+        estimate.usual(one)
         queues.add(one)
-    assert expectation.wait(call(placement=BY_CALL), queues) == 0
-    assert expectation.wait(call(rows=90, placement=BY_CALL), queues) == pytest.approx(0.02)
+    assert estimate.wait(call(placement=BY_CALL), queues) == 0
+    assert estimate.wait(call(rows=90, placement=BY_CALL), queues) == pytest.approx(0.02)
 
 
-def test_expectations_follow_what_calls_take(call: Calls) -> None:
-    expectation, one = WaitEstimate(), call()
-    assert expectation.seconds([one]) == pytest.approx(0.02)
+def test_wait_estimates_follow_what_calls_take(call: Calls) -> None:
+    estimate, one = WaitEstimate(), call()
+    assert estimate.seconds([one]) == pytest.approx(0.02)
     for _ in range(30):
-        expectation.note([one], 0.06)
-    assert expectation.seconds([one]) == pytest.approx(0.06, rel=0.01)
-    assert expectation.usual(one) == pytest.approx(0.06, rel=0.01)
+        estimate.note([one], 0.06)
+    assert estimate.seconds([one]) == pytest.approx(0.06, rel=0.01)
+    assert estimate.usual(one) == pytest.approx(0.06, rel=0.01)
 
 
 def test_retries_are_spread_over_1_to_30_seconds() -> None:

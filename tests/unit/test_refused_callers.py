@@ -20,7 +20,7 @@ REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 TIMES = 12
 
 
-class Door:
+class SameAnswer:
     """Answers every request alike."""
 
     targets = {b"/predict/": PredictionPath(Target("iris"), later=False, route="/predict/", tally=None)}  # noqa: RUF012
@@ -40,7 +40,7 @@ def asked(answer: bytes, times: int) -> float:
         config = Config(lambda *_: None, log_config=None)
         config.load()
         state = ServerState()
-        kind = bounded(LimitSettings(), Door(answer), Lifecycle())  # type: ignore[arg-type]
+        kind = bounded(LimitSettings(), SameAnswer(answer), Lifecycle())  # type: ignore[arg-type]
         made = lambda: kind(config=config, server_state=state, app_state={})  # noqa: E731
         server = await loop.create_server(made, "127.0.0.1", 0)
         with socket.create_connection(server.sockets[0].getsockname()) as caller:

@@ -1,4 +1,4 @@
-"""Who calls: an owner with scopes, as every door of the API sees them."""
+"""Who calls: an owner with scopes, as every interface sees them."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Principal:
         return self.models is None or model in self.models
 
 
-# While authentication is off. A key that anybody could make then would still open the door once it is on.
+# While authentication is off. A key that anybody could make then would still be valid once it is on.
 ANONYMOUS = Principal(ANONYMOUS_OWNER, None, frozenset(SCOPES) - {"keys:admin"})
 # While authentication is on: whoever shows no valid key, at the few paths that ask for none.
 UNAUTHENTICATED = Principal("", None, frozenset(), frozenset())

@@ -1,8 +1,8 @@
-"""Metrics of several processes on one port: each counts in files of its slot, and any of them sums all files up.
+"""Metrics of several processes on one port: each counts in files of its number, and any of them sums all files up.
 
 Form of the files and summing are those of prometheus_client's multiprocess mode. Two things differ: what switches it on
-is no environment variable, which every program started from here would inherit; and a file belongs to a slot, not to a
-pid, so that the successor of a process counts on where it stopped, and restarts add no files.
+is no environment variable, which every program started from here would inherit; and a file belongs to a number, not to
+a pid, so that the successor of a process counts on where it stopped, and restarts add no files.
 """
 
 import fcntl
@@ -29,7 +29,7 @@ FILE_BYTES = 262_144
 
 
 class _Value:
-    """One number of one metric, in the file of this process' slot; what prometheus_client calls a `ValueClass`."""
+    """One value of one metric, in the file of this process' number; what prometheus_client calls a `ValueClass`."""
 
     def __init__(  # noqa: PLR0917  # as prometheus_client calls it
         self,
@@ -46,10 +46,10 @@ class _Value:
         self._key = mmap_key(metric, name, labels, label_values, help_text)
         with _shared.lock:
             self.open()
-            _shared.numbers.append(self)
+            _shared.values.append(self)
 
     def open(self) -> None:
-        """Go on from what stands in the slot's file."""
+        """Go on from what stands in the file."""
         self._file = _shared.file(self._file_name)
         self._value: float
         self._timestamp: float
@@ -77,9 +77,9 @@ class _Shared:
 
     def __init__(self) -> None:
         self.folder: Path | None = None
-        self.slot = PARENT
+        self.number = PARENT
         self.lock = threading.Lock()
-        self.numbers: list[_Value] = []
+        self.values: list[_Value] = []
         self._files: dict[str, MmapedDict] = {}
         self._held: int | None = None
 
@@ -93,19 +93,19 @@ class _Shared:
         assert self.folder is not None
         found = self._files.get(name)
         if found is None:
-            path = self.folder / f"{name}_{self.slot}.db"
+            path = self.folder / f"{name}_{self.number}.db"
             _allocate(path)
             found = self._files[name] = MmapedDict(str(path))
         return found
 
-    def take(self, slot: str) -> None:
+    def take(self, number: str) -> None:
         with self.lock:
-            self.slot = slot
+            self.number = number
             for file in self._files.values():
                 file.close()
             self._files.clear()
-            for number in self.numbers:
-                number.open()
+            for value in self.values:
+                value.open()
 
 
 def _allocate(path: Path) -> None:
@@ -133,13 +133,13 @@ def share() -> None:
     values.ValueClass = _Value
 
 
-def take_slot(number: int) -> None:
-    """In a new process: count in the files of this slot, whose last holder is no more."""
+def take_number(number: int) -> None:
+    """In a new process: count in the files of this number, whose last holder is no more."""
     _shared.take(str(number))
 
 
-def leave_slot(number: int) -> None:
-    """In the parent: the holder of this slot is no more, and what it told of itself (not what it counted) ends."""
+def leave_number(number: int) -> None:
+    """In the parent: the holder of this number is no more, and what it told of itself (not what it counted) ends."""
     mark_process_dead(number, str(_shared.folder))
 
 

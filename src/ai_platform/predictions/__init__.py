@@ -1,1 +1,1 @@
-"""One prediction, whichever door it came through: resolve, check, run, record."""
+"""One prediction, whichever endpoint it came through: resolve, check, run, record."""

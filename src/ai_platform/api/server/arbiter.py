@@ -13,8 +13,8 @@ import time
 
 from ai_platform.api.draining import CLOSE_SECONDS
 from ai_platform.api.server.sharing import Counts
-from ai_platform.api.server.workers import Assignment, WorkerProcess, WorkerSlot, fork, prepare_to_fork
-from ai_platform.api.shared_metrics import leave_slot
+from ai_platform.api.server.workers import Assignment, WorkerProcess, WorkerRestarts, fork, prepare_to_fork
+from ai_platform.api.shared_metrics import leave_number
 from ai_platform.errors import StackError
 from ai_platform.processes.signal_wakeup import SignalWakeup
 from ai_platform.telemetry import API_PROCESS_STARTS, logger
@@ -23,7 +23,7 @@ log = logger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LONGEST_WAIT = 5.0
-SLOTS_PER_WORKER = 4
+NUMBERS_PER_WORKER = 4
 
 
 class Arbiter:
@@ -44,10 +44,10 @@ class Arbiter:
 
     def __init__(self, processes: int, drain_seconds: float, sockets: list[socket.socket]) -> None:
         # A rolling restart has a process and its successor at a time, and more may be draining by order from outside.
-        self._slots = SLOTS_PER_WORKER * processes
-        self.counts = Counts(self._slots)
+        self._numbers = NUMBERS_PER_WORKER * processes
+        self.counts = Counts(self._numbers)
         self.ended_by: int | None = None
-        self._worker_slots = [WorkerSlot() for _ in range(processes)]
+        self._restarts = [WorkerRestarts() for _ in range(processes)]
         self._sockets = sockets
         self._workers: list[WorkerProcess] = []
         self._to_replace: list[WorkerProcess] = []
@@ -87,16 +87,16 @@ class Arbiter:
         if self.ended_by is not None:
             return None
         now = time.monotonic()
-        for worker_slot in self._vacant():
-            if worker_slot.start_at <= now:
-                assignment = self._start(worker_slot)
+        for restarts in self._vacant():
+            if restarts.start_at <= now:
+                assignment = self._start(restarts)
                 if assignment is not None:
                     return assignment
         return self._replace_next()
 
-    def _vacant(self) -> list[WorkerSlot]:
-        held = [worker.worker_slot for worker in self._workers if worker.stays]
-        return [worker_slot for worker_slot in self._worker_slots if worker_slot not in held]
+    def _vacant(self) -> list[WorkerRestarts]:
+        held = [worker.restarts for worker in self._workers if worker.stays]
+        return [restarts for restarts in self._restarts if restarts not in held]
 
     def _replace_next(self) -> Assignment | None:
         """One step of a rolling restart: a successor that serves first, then the end of the one before it."""
@@ -107,29 +107,29 @@ class Arbiter:
         old = self._to_replace[0]
         new = next((worker for worker in self._workers if worker.replaces is old), None)
         if new is None:
-            return self._start(old.worker_slot, replaces=old)
+            return self._start(old.restarts, replaces=old)
         if new.state == "serving":
             old.begin_end(signal.SIGHUP, self._end_seconds)
         return None
 
-    def _start(self, worker_slot: WorkerSlot, replaces: WorkerProcess | None = None) -> Assignment | None:
-        taken = {worker.slot for worker in self._workers}
-        slot = next((number for number in range(self._slots) if number not in taken), None)
-        if slot is None:
-            worker_slot.start_at = time.monotonic() + 1.0
+    def _start(self, restarts: WorkerRestarts, replaces: WorkerProcess | None = None) -> Assignment | None:
+        taken = {worker.number for worker in self._workers}
+        number = next((number for number in range(self._numbers) if number not in taken), None)
+        if number is None:
+            restarts.start_at = time.monotonic() + 1.0
             return None
         successor = any(worker.state == "serving" for worker in self._workers)
         try:
-            born = fork(worker_slot, slot, successor=successor, replaces=replaces)
+            born = fork(restarts, number, successor=successor, replaces=replaces)
         except OSError as error:
             log.error("no API process could be started", why=error.strerror)
-            worker_slot.note_death(0.0)
+            restarts.note_death(0.0)
             return None
         if isinstance(born, Assignment):
             return born
         self._workers.append(born)
         self._selector.register(born.pipe, selectors.EVENT_READ, born)
-        why = "replaced" if replaces is not None else worker_slot.why
+        why = "replaced" if replaces is not None else restarts.why
         API_PROCESS_STARTS.labels(why).inc()
         log.info("API process started", worker=born.pid, why=why)
         return None
@@ -152,7 +152,7 @@ class Arbiter:
     def _seconds_to_wait(self) -> float:
         due = [worker.kill_at for worker in self._workers]
         if self.ended_by is None:
-            due += [worker_slot.start_at for worker_slot in self._vacant()]
+            due += [restarts.start_at for restarts in self._vacant()]
         return min(LONGEST_WAIT, max(0.0, min(due, default=0.0) - time.monotonic()))
 
     def _listen(self, worker: WorkerProcess) -> None:
@@ -190,8 +190,8 @@ class Arbiter:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(worker.pipe)
             os.close(worker.pipe)
-            self.counts.clear(worker.slot)
-            leave_slot(worker.slot)
+            self.counts.clear(worker.number)
+            leave_number(worker.number)
             if worker.stays and self.ended_by is None:
                 self._note_death(worker, os.waitstatus_to_exitcode(status))
 
@@ -206,4 +206,4 @@ class Arbiter:
             self._failed = True
             self._end(signal.SIGTERM)
         else:
-            worker.worker_slot.note_death(time.monotonic() - worker.begun)
+            worker.restarts.note_death(time.monotonic() - worker.begun)

@@ -15,7 +15,7 @@ from ai_platform.api.server.listening import listen
 from ai_platform.api.server.protocol import bounded
 from ai_platform.api.server.sharing import Counts, SharingServer
 from ai_platform.api.server.workers import ORDERS, Assignment
-from ai_platform.api.shared_metrics import take_slot, unshare
+from ai_platform.api.shared_metrics import take_number, unshare
 from ai_platform.settings import Settings
 from ai_platform.telemetry import API_PROCESSES, configure_logging, logger
 
@@ -68,10 +68,10 @@ def _run_several(settings: Settings) -> None:
         assert arbiter.ended_by is not None
         signal.raise_signal(arbiter.ended_by)
         return
-    take_slot(assignment.slot)
+    take_number(assignment.number)
     own = configuration(settings, lifecycle)
     lifecycle.patience = settings.models.load_seconds if assignment.successor else FIRST_SECONDS
-    child = SharingServer(own, lifecycle, api, lambda word: _tell(assignment, word), arbiter.counts, assignment.slot)
+    child = SharingServer(own, lifecycle, api, lambda word: _tell(assignment, word), arbiter.counts, assignment.number)
     for order in ORDERS:
         signal.signal(order, child.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)

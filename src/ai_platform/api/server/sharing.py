@@ -36,24 +36,24 @@ MOST_IN_A_GO = 64
 
 
 class Counts:
-    """How many connections the process of each slot holds, in memory that a parent shares with its children.
+    """How many connections the process of each number holds, in memory that a parent shares with its children.
 
     Args:
-        slots: the most that live at a time.
+        numbers: the most that live at a time.
     """
 
-    def __init__(self, slots: int) -> None:
-        self._held = memoryview(mmap.mmap(-1, 4 * slots)).cast("i")
-        for slot in range(slots):
-            self.clear(slot)
+    def __init__(self, numbers: int) -> None:
+        self._held = memoryview(mmap.mmap(-1, 4 * numbers)).cast("i")
+        for number in range(numbers):
+            self.clear(number)
 
-    def set(self, slot: int, count: int) -> None:
+    def set(self, number: int, count: int) -> None:
         """Say how many a process holds."""
-        self._held[slot] = count
+        self._held[number] = count
 
-    def clear(self, slot: int) -> None:
+    def clear(self, number: int) -> None:
         """Say that it takes no more."""
-        self._held[slot] = NOT_SERVING
+        self._held[number] = NOT_SERVING
 
     def fewest(self) -> int:
         """Of those that accept, the least that one holds."""
@@ -67,7 +67,7 @@ class Acceptor:
         sockets: that accept already; its own copies of them.
         make: the protocol of a new connection.
         counts: of all processes.
-        slot: of this one.
+        number: of this one.
         held: how many connections it holds.
     """
 
@@ -76,13 +76,13 @@ class Acceptor:
         sockets: list[socket.socket],
         make: Callable[[], asyncio.Protocol],
         counts: Counts,
-        slot: int,
+        number: int,
         held: Callable[[], int],
     ) -> None:
         self._sockets = sockets
         self._make = make
         self._counts = counts
-        self._slot = slot
+        self._number = number
         self._held = held
         self._loop = asyncio.get_running_loop()
         self._beginning: set[asyncio.Task[object]] = set()
@@ -94,12 +94,12 @@ class Acceptor:
     def tell(self) -> None:
         """Tell the others how many connections are held here."""
         if self._is_open:
-            self._counts.set(self._slot, self._held() + len(self._beginning))
+            self._counts.set(self._number, self._held() + len(self._beginning))
 
     def close(self) -> None:
         """Take no more; the arbiter's copies of the sockets stay open."""
         self._is_open = False
-        self._counts.clear(self._slot)
+        self._counts.clear(self._number)
         for listening in self._sockets:
             self._loop.remove_reader(listening)
             listening.close()
@@ -172,16 +172,16 @@ class SharingServer(DrainingServer):
         settings: how it ends.
         tell: called when it serves, and when it begins to drain.
         counts: the connections of all processes on the port.
-        slot: this one's place among them.
+        number: this one's place among them.
     """
 
     def __init__(  # noqa: PLR0917
         self, config: uvicorn.Config, lifecycle: Lifecycle, settings: ApiSettings, tell: Callable[[Word], None],
-        counts: Counts, slot: int,
+        counts: Counts, number: int,
     ) -> None:  # fmt: skip
         super().__init__(config, lifecycle, settings, tell)
         self._counts = counts
-        self._slot = slot
+        self._number = number
         self._acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -199,7 +199,7 @@ class SharingServer(DrainingServer):
             await self.lifespan.shutdown()
             raise
         connections = self.server_state.connections
-        self._acceptor = Acceptor(listening, self._protocol, self._counts, self._slot, lambda: len(connections))
+        self._acceptor = Acceptor(listening, self._protocol, self._counts, self._number, lambda: len(connections))
         self.servers = [self._acceptor]  # type: ignore[list-item]  # which are only closed
         self.started = True
         self.tell("serving")

@@ -25,12 +25,12 @@ class Assignment:
     """What a process is told at its birth.
 
     Attributes:
-        slot: its number, which no other process has as long as it lives.
+        number: its number, which no other process has as long as it lives.
         successor: whether others serve already.
         report: where it says that it serves (`s`), and that it drains (`d`).
     """
 
-    slot: int
+    number: int
     successor: bool
     report: int
 
@@ -43,11 +43,11 @@ class Assignment:
 
 
 @dataclass(eq=False, slots=True)
-class WorkerSlot:
-    """One of so many processes that are to run.
+class WorkerRestarts:
+    """When the next of one of so many processes that are to run may start, and why.
 
     Attributes:
-        start_at: before when, on the monotonic clock, nobody is started in it.
+        start_at: before when, on the monotonic clock, none is started.
         why: of the next start, for the metrics.
     """
 
@@ -67,8 +67,8 @@ class WorkerProcess:
 
     Attributes:
         pid: its process id.
-        worker_slot: which it fills.
-        slot: its number among those that live.
+        restarts: of the one that it is.
+        number: its number among those that live.
         pipe: the reading end of what it says.
         replaces: whose end waits until it serves.
         state: `starting`, `serving` or `draining`.
@@ -77,8 +77,8 @@ class WorkerProcess:
     """
 
     pid: int
-    worker_slot: WorkerSlot
-    slot: int
+    restarts: WorkerRestarts
+    number: int
     pipe: int
     replaces: "WorkerProcess | None" = None
     state: Literal["starting", "serving", "draining"] = "starting"
@@ -104,7 +104,7 @@ class WorkerProcess:
         if self.state != "draining":
             self.state = "draining"
             self.kill_at = time.monotonic() + seconds
-            self.worker_slot.why = "replaced"
+            self.restarts.why = "replaced"
 
     def send(self, number: int) -> None:
         """Signal it; it exists, if only as a zombie, because nobody has waited for it yet."""
@@ -129,7 +129,7 @@ def prepare_to_fork() -> None:
 
 
 def fork(
-    worker_slot: WorkerSlot, slot: int, *, successor: bool, replaces: WorkerProcess | None
+    restarts: WorkerRestarts, number: int, *, successor: bool, replaces: WorkerProcess | None
 ) -> WorkerProcess | Assignment:
     """Two processes from one: the worker gets its place, the arbiter gets the worker.
 
@@ -153,7 +153,7 @@ def fork(
         os.close(reader)
         os.setpgid(0, 0)
         dying_with(parent, signal.SIGTERM)()
-        return Assignment(slot, successor, writer)
+        return Assignment(number, successor, writer)
     os.close(writer)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
-    return WorkerProcess(pid, worker_slot, slot, reader, replaces)
+    return WorkerProcess(pid, restarts, number, reader, replaces)

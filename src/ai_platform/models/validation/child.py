@@ -1,7 +1,7 @@
 """The process that validates one artifact: gives up what it does not need, verifies, opens, tries, compiles, answers.
 
 Started by `models.validation.validate` as `python -m ai_platform.models.validation.child`, with a `Request` on standard
-input. Nothing that opens an artifact is imported before this process is confined.
+input. Nothing that opens an artifact is imported before this process is sandboxed.
 """
 
 import gc

@@ -8,7 +8,7 @@ from ai_platform.predictions.model.placement import Placement
 
 # Weight of the latest call in the averages.
 _NEW = 0.2
-# One call that met a cold cache or a stopped process must not close the door for the next ones.
+# One call that met a cold cache or a stopped process must not have the next ones refused.
 _STEEPEST = 4.0
 # Most versions whose averages are kept; the first ones leave.
 _MOST_KEPT = 1_000
