@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Spread = dict[str, float]
@@ -32,9 +32,24 @@ def spreads(rounds: Sequence[dict[str, Any]], *names: str) -> dict[str, Spread |
     return {name: spread([each.get(name) for each in rounds]) for name in names}
 
 
+def series(rounds: Mapping[str, Sequence[dict[str, Any]]], name: str) -> dict[str, list[float]]:
+    """One figure of each subject, round by round."""
+    return {subject: [each[name] for each in found] for subject, found in rounds.items()}
+
+
+def differences(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Round by round, as with `ratios`."""
+    return [one - other for one, other in zip(ours, theirs, strict=True)]
+
+
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Round by round, so that what disturbed one round disturbs both sides of its ratio."""
     return [one / other if other else math.inf for one, other in zip(ours, theirs, strict=True)]
+
+
+def quotient(one: float | None, other: float | None) -> float | None:
+    """None where one of them was not measured, or the other is 0."""
+    return one / other if one and other else None
 
 
 def total(failures: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -46,20 +61,22 @@ def total(failures: Iterable[dict[str, int]]) -> dict[str, int]:
     return found
 
 
-def shown(value: Any, unit: str = "") -> str:
-    """A figure for a page: a number, a spread (`median (low to high)`), or nothing for None."""
+def shown(value: Any, unit: str = "", digits: int | None = None) -> str:
+    """A figure for a page: a number, a spread (`median (low to high)`), or nothing for None.
+
+    Args:
+        value: the figure.
+        unit: with its blank.
+        digits: behind the point; as many as it is worth, if nothing is said.
+    """
     if value is None:
         return ""
     if isinstance(value, dict):
-        return f"{shown(value['median'])}{unit} ({shown(value['low'])} to {shown(value['high'])})"
-    if isinstance(value, int):
-        return f"{value:,}{unit}"
-    return f"{value:,.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}{unit}"
-
-
-def whole(value: Spread) -> str:
-    """A spread of whole numbers."""
-    return f"{value['median']:,.0f} ({value['low']:,.0f} to {value['high']:,.0f})"
+        middle, low, high = (shown(value[name], digits=digits) for name in ("median", "low", "high"))
+        return f"{middle}{unit} ({low} to {high})"
+    if digits is None:
+        digits = 0 if isinstance(value, int) or abs(value) >= 100 else 2 if abs(value) < 10 else 1
+    return f"{value:,.{digits}f}{unit}"
 
 
 def failed(failures: dict[str, int]) -> str:

@@ -23,6 +23,11 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
+def loop_seconds(pid: int) -> float:
+    """Seconds that a process's first thread, which has the event loop, has been on a processor."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+
+
 def pss_mb_each(pid: int) -> list[float]:
     """Proportional set size of a process and of each of its children, in MB of 10^6 bytes.
 

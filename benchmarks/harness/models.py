@@ -23,8 +23,12 @@ from ai_platform.models.publishing import Publisher
 from ai_platform.models.registry.manifest import Draft
 from ai_platform.settings import Settings
 from ai_platform.training.publish import publish
-from benchmarks.load.plan import NUMBERED
+from benchmarks.load.plan import NUMBERED, Call
+from harness import SAMPLE
 
+# One instance of iris, and the request for it; iris is the model that has no name in the path.
+BODY = json.dumps(SAMPLE)
+IRIS = Call("iris", "/predict/", BODY)
 ROWS, COLUMNS = 2_000, 10
 SLOW_SECONDS = 0.020
 _SLOW_SOURCE = '''
@@ -72,7 +76,11 @@ class Model:
 
     @property
     def path(self) -> str:
-        return f"/models/{self.name}/predict"
+        return IRIS.path if self.name == IRIS.name else f"/models/{self.name}/predict"
+
+    def call(self, rows: int = 1, name: str = "", weight: float = 1.0) -> Call:
+        """Requests for it, counted under its own name or another."""
+        return Call(name or self.name, self.path, self.body(rows), weight=weight)
 
     def publish(self, settings: Settings, folder: Path) -> str:
         """Validate, sign and record it, and give the form in which it will serve.
@@ -110,11 +118,18 @@ def _burned(steps: int) -> float:
     return time.thread_time() - begun
 
 
+def fitted(name: str, what: str, estimator: Any, frame: pd.DataFrame) -> Model:
+    """A model with the first rows of what it was fitted to."""
+    sample = frame.head(300)
+    rows = sample.astype(object).where(sample.notna(), None).to_numpy().tolist()
+    return Model(name, what, rows, estimator, sample)
+
+
 def iris() -> Model:
     data = load_iris()
     columns = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
     estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(data.data, data.target)
-    rows = [[5.1, 3.5, 1.4, 0.2], *data.data.tolist()]
+    rows = [SAMPLE["features"], *data.data.tolist()]
     return Model(
         "iris", "logistic regression on iris (4 numbers)", rows, estimator, pd.DataFrame(data.data, columns=columns)
     )
@@ -129,34 +144,29 @@ def forest() -> Model:
     frame, target = _made()
     estimator = RandomForestClassifier(100, random_state=7).fit(frame.to_numpy(), target)
     what = f"random forest of 100 trees grown to the end ({COLUMNS} numbers, {ROWS:,} rows, 3 classes)"
-    return Model("forest", what, frame.head(300).to_numpy().tolist(), estimator, frame.head(300))
+    return fitted("forest", what, estimator, frame)
 
 
 def boosting() -> Model:
     frame, target = _made()
     estimator = GradientBoostingClassifier(n_estimators=100, random_state=7).fit(frame.to_numpy(), target)
-    what = f"gradient boosting, 100 stages ({COLUMNS} numbers, 3 classes)"
-    return Model("boosting", what, frame.head(300).to_numpy().tolist(), estimator, frame.head(300))
+    return fitted("boosting", f"gradient boosting, 100 stages ({COLUMNS} numbers, 3 classes)", estimator, frame)
 
 
-def mixed_columns(numbers: list[str], texts: list[str]) -> Any:
-    """The first step of a pipeline of numbers with gaps and texts."""
+def mixed(numbers: pd.DataFrame, random: np.random.Generator, texts: dict[str, list[str]]) -> tuple[pd.DataFrame, Any]:
+    """These numbers, of which `x1` gets gaps, beside texts that are drawn; and a pipeline for them, not fitted yet."""
+    frame = numbers.assign(**{name: random.choice(values, len(numbers)) for name, values in texts.items()})
+    frame.loc[::13, "x1"] = np.nan
     filled = make_pipeline(SimpleImputer(), StandardScaler())
-    return make_column_transformer((filled, numbers), (OneHotEncoder(handle_unknown="ignore"), texts))
+    columns = make_column_transformer((filled, list(numbers)), (OneHotEncoder(handle_unknown="ignore"), list(texts)))
+    return frame, make_pipeline(columns, LogisticRegression(max_iter=500))
 
 
 def pipeline() -> Model:
-    frame, target = _made()
-    random = np.random.default_rng(7)
-    mixed = frame[["x0", "x1", "x2", "x3"]].assign(
-        plan=random.choice(["basic", "plus", "family"], ROWS), country=random.choice(["NO", "SE", "DK", "IS"], ROWS)
-    )
-    mixed.loc[::13, "x1"] = np.nan
-    columns = mixed_columns(["x0", "x1", "x2", "x3"], ["plan", "country"])
-    estimator = make_pipeline(columns, LogisticRegression(max_iter=500)).fit(mixed, target)
-    sample = mixed.head(300)
-    rows = sample.astype(object).where(sample.notna(), None).to_numpy().tolist()
-    return Model("pipeline", "pipeline of 4 numbers with gaps and 2 texts", rows, estimator, sample)
+    numbers, target = _made()
+    texts = {"plan": ["basic", "plus", "family"], "country": ["NO", "SE", "DK", "IS"]}
+    frame, estimator = mixed(numbers[["x0", "x1", "x2", "x3"]], np.random.default_rng(7), texts)
+    return fitted("pipeline", "pipeline of 4 numbers with gaps and 2 texts", estimator.fit(frame, target), frame)
 
 
 def slow() -> Model:

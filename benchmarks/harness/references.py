@@ -13,28 +13,14 @@ from typing import Any
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
+from benchmarks.harness.constant import constant
+
 _ANSWER = Path(os.environ["BENCH_ANSWER"]).read_bytes()
 _ESTIMATORS = {
     name: pickle.loads(Path(path).read_bytes()) for name, path in json.loads(os.environ["BENCH_MODELS"]).items()
 }
-_START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(_ANSWER)).encode())],
-}
-_BODY = {"type": "http.response.body", "body": _ANSWER}
-
-
-async def bare(scope: Any, receive: Any, send: Any) -> None:
-    """What the server itself can do: reads the body and answers constant bytes of the platform's answer's size."""
-    if scope["type"] != "http":
-        return
-    while (await receive()).get("more_body"):
-        pass
-    await send(_START)
-    await send(_BODY)
-
-
+# Of the size of the platform's answer.
+bare = constant(_ANSWER)
 noop = FastAPI()
 
 

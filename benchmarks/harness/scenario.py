@@ -1,13 +1,15 @@
 """What a scenario is: how it is measured, and how its figures are written and drawn."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness.figures import Spread, shown
 from benchmarks.harness.site import Site
+from benchmarks.load.generators import measured
+from benchmarks.load.plan import Plan
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,13 +86,21 @@ class Bench:
         assert self.running is not None
         return self.running
 
-    def in_turn(self, names: Sequence[str]) -> Iterator[tuple[int, str]]:
-        """Rounds in which each has its turn; nobody's first place is always the same one's."""
+    def in_turn(self, names: Sequence[str], measure: Callable[[str], Figures]) -> dict[str, list[Figures]]:
+        """What each shows round by round; they take turns, and nobody's first place is always the same one's."""
+        found: dict[str, list[Figures]] = {name: [] for name in names}
         for number in range(self.options.rounds):
             first = number * 3 % len(names)
             for name in [*names[first:], *names[:first]]:
                 self.begins(f"round {number + 1}: {name}")
-                yield number, name
+                found[name].append(measure(name))
+        return found
+
+    def warmed(self, plan: Plan) -> Figures:
+        """What a closed loop sees of a server that is warm; a quick run does not warm it."""
+        if not self.options.quick:
+            measured(plan)
+        return measured(plan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,25 +58,23 @@ class Running:
         self._process.send_signal(signal.SIGINT)
 
 
-def open_loop(plan: Plan, *, first: bool = False) -> Running:
+def open_loop(plan: Plan, *, read: Callable[[str], Seen] = json.loads, first: bool = False) -> Running:
     """Start the open loop; what it saw has a summary for each phase, in `phases`.
 
     Args:
         plan: what it does.
+        read: what is taken of that.
         first: whether it comes before others on its core, so that its own wait for it is not measured as the server's.
     """
     command = [sys.executable, "-m", "benchmarks.load.open_loop"]
-    return Running(command, pickle.dumps(plan), sum(phase.seconds for phase in plan.phases), json.loads, first=first)
+    return Running(command, pickle.dumps(plan), sum(phase.seconds for phase in plan.phases), read, first=first)
 
 
 def closed_loop(plan: Plan) -> Running:
     """Start wrk; where it is not installed, which a quick run alone allows, an open loop stands in for it."""
     if not wrk.is_installed():
-        rate = STAND_IN_PER_SECOND
-        seconds = plan.requests / rate if plan.requests else plan.seconds
-        stand_in = replace(plan, phases=[Phase(rate, seconds)])
-        command = [sys.executable, "-m", "benchmarks.load.open_loop"]
-        return Running(command, pickle.dumps(stand_in), seconds, lambda text: _first_phase(text))
+        phase = Phase(STAND_IN_PER_SECOND, plan.requests / STAND_IN_PER_SECOND or plan.seconds)
+        return open_loop(replace(plan, phases=[phase]), read=lambda text: dict(json.loads(text)["phases"][0]))
     with tempfile.NamedTemporaryFile("w", suffix=".lua", delete=False) as script:
         script.write(wrk.script_of(plan))
 
@@ -92,14 +90,21 @@ def measured(plan: Plan) -> Seen:
     return closed_loop(plan).seen()
 
 
+def answered(plan: Plan) -> Seen:
+    """The same, of a subject that answers every request as it should.
+
+    Raises:
+        RuntimeError: requests failed.
+    """
+    seen = measured(plan)
+    if seen["failures"]:
+        raise RuntimeError(f"{', '.join(call.path for call in plan.calls)} at port {plan.port}: {seen['failures']}")
+    return seen
+
+
 def name() -> str:
     """Of the closed loop, for the pages."""
     return "wrk" if wrk.is_installed() else f"an open loop of {STAND_IN_PER_SECOND:g} per second in the place of wrk"
-
-
-def _first_phase(text: str) -> Seen:
-    found: Seen = json.loads(text)["phases"][0]
-    return found
 
 
 def _come_first() -> None:

@@ -12,36 +12,31 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
+from benchmarks.harness import models
 from benchmarks.harness.figures import table
 from benchmarks.harness.measures import pss_mb
-from benchmarks.harness.models import Model, mixed_columns
+from benchmarks.harness.models import Model
 from benchmarks.harness.scenario import Bench, Figures, Scenario
 from harness import eventually
 
 ROWS = 600
 
 
-def models(count: int) -> Iterator[Model]:
+def twenty(count: int) -> Iterator[Model]:
     """So many forests, and half as many logistic regressions and pipelines each."""
     for seed in range(count):
         random = np.random.default_rng(seed)
         numbers = pd.DataFrame(random.normal(size=(ROWS, 8)), columns=[f"x{number}" for number in range(8)])
         target = (numbers["x0"] + numbers["x1"] ** 2 + random.normal(0, 0.5, ROWS) > 1).astype(int).to_numpy()
-        yield _fitted("forest", seed, RandomForestClassifier(100, max_depth=8, random_state=seed), numbers, target)
+        forest = RandomForestClassifier(100, max_depth=8, random_state=seed).fit(numbers, target)
+        yield models.fitted(f"forest-{seed}", "forest", forest, numbers)
         if seed < count / 2:
-            mixed = numbers[["x0", "x1", "x2"]].assign(plan=random.choice(["basic", "plus", "family"], ROWS))
-            mixed.loc[::13, "x1"] = np.nan
-            pipeline = make_pipeline(mixed_columns(["x0", "x1", "x2"], ["plan"]), LogisticRegression(max_iter=500))
-            yield _fitted("logistic", seed, LogisticRegression(max_iter=500), numbers, target)
-            yield _fitted("pipeline", seed, pipeline, mixed, target)
-
-
-def _fitted(kind: str, seed: int, estimator: Any, frame: pd.DataFrame, target: Any) -> Model:
-    sample = frame.head(100)
-    rows = sample.astype(object).where(sample.notna(), None).to_numpy().tolist()
-    return Model(f"{kind}-{seed}", kind, rows, estimator.fit(frame, target), sample)
+            logistic = LogisticRegression(max_iter=500).fit(numbers, target)
+            yield models.fitted(f"logistic-{seed}", "logistic", logistic, numbers)
+            texts = {"plan": ["basic", "plus", "family"]}
+            frame, pipeline = models.mixed(numbers[["x0", "x1", "x2"]], random, texts)
+            yield models.fitted(f"pipeline-{seed}", "pipeline", pipeline.fit(frame, target), frame)
 
 
 def run(bench: Bench) -> Figures:
@@ -54,7 +49,7 @@ def run(bench: Bench) -> Figures:
             site.ask(server, site.models["iris"])
         time.sleep(quiet)
         alone = pss_mb(server.pid)
-        for model in models(2 if options.quick else 10):
+        for model in twenty(2 if options.quick else 10):
             bench.begins(model.name)
             forms[model.name] = model.publish(site.settings, site.folder)
             eventually(lambda: site.ask(server, model), 30, model.name)  # noqa: B023

@@ -8,18 +8,18 @@ application with and without its keys in turn, which no other process's luck can
 
 import asyncio
 import statistics
-from pathlib import Path
 from typing import Any
 
 from ai_platform.access.keyring import Keyring
 from ai_platform.serving.authorizer import Authorizer
 from ai_platform.storage.postgres import Database
-from benchmarks.harness.figures import ratios, table
+from benchmarks.harness.figures import differences, ratios, series, table
 from benchmarks.harness.in_process import application, head, headers, target_of, thread_micros
+from benchmarks.harness.measures import loop_seconds
+from benchmarks.harness.models import BODY, IRIS
 from benchmarks.harness.scenario import Bench, Figures, Scenario
-from benchmarks.harness.site import Server
-from benchmarks.load.generators import measured
-from benchmarks.load.plan import Call, Plan
+from benchmarks.load.generators import answered
+from benchmarks.load.plan import Plan
 
 CONNECTIONS = 16
 CHUNK, CHUNKS, WARM = 25, 400, 40
@@ -29,27 +29,26 @@ WAYS = ("off", "on", "on, with a limit")
 def run(bench: Bench) -> Figures:
     """What each way showed, over sockets and without."""
     site = bench.site
-    texts = dict(zip(WAYS, (site.key, site.key, site.new_key(rows_per_second=1e6)), strict=True))
-    call = Call("iris", "/predict/", site.models["iris"].body(1))
-    rates: dict[str, list[float]] = {way: [] for way in WAYS}
-    costs: dict[str, list[float]] = {way: [] for way in WAYS}
+    keys = dict(zip(WAYS, (site.key, site.key, site.new_key(rows_per_second=1e6)), strict=True))
     folders = {auth: site.folder / f"auth-{auth}" for auth in ("off", "on")}
     with site.api(auth="off", data_dir=folders["off"]) as off, site.api(auth="on", data_dir=folders["on"]) as on:
-        for _, way in bench.in_turn(WAYS):
+
+        def measure(way: str) -> Figures:
             server = off if way == "off" else on
-            spent = _loop_seconds(server)
-            seen = measured(Plan(server.port, texts[way], [call], CONNECTIONS, bench.options.seconds))
-            costs[way].append((_loop_seconds(server) - spent) / max(1, seen["right"]) * 1e6)
-            rates[way].append(seen["per_second"])
-            if seen["failures"]:
-                raise RuntimeError(f"{way}: {seen['failures']}")
+            spent = loop_seconds(server.pid)
+            seen = answered(Plan(server.port, keys[way], [IRIS], CONNECTIONS, bench.options.seconds))
+            spent = loop_seconds(server.pid) - spent
+            return {"per_second": seen["per_second"], "us": spent / max(1, seen["right"]) * 1e6}
+
+        rounds = bench.in_turn(WAYS, measure)
+    rates, costs = series(rounds, "per_second"), series(rounds, "us")
     bench.begins("in one process")
     chunks = 10 if bench.options.quick else CHUNKS
     return {
-        "ways": {way: {"per_second": round(_best(rates[way], 2)), "us": round(_best(costs[way], 0), 1),
+        "ways": {way: {"per_second": round(_best(rates[way], 2), 2), "us": round(_best(costs[way], 0), 1),
                        "paired": round(statistics.median(ratios(rates[way], rates["off"])), 3)} for way in WAYS},
         "chunks": chunks,
-        "in_process": asyncio.run(_in_process(bench, texts, chunks)),
+        "in_process": asyncio.run(_in_process(bench, keys, chunks)),
     }  # fmt: skip
 
 
@@ -58,15 +57,10 @@ def _best(values: list[float], quartile: int) -> float:
     return statistics.quantiles(values, n=4)[quartile] if len(values) > 1 else values[0]
 
 
-def _loop_seconds(server: Server) -> float:
-    """Seconds that the process's event loop has been on a processor."""
-    return int(Path(f"/proc/{server.pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
-
-
-async def _in_process(bench: Bench, texts: dict[str, str], chunks: int) -> Figures:
+async def _in_process(bench: Bench, keys: dict[str, str], chunks: int) -> Figures:
     """Microseconds of the thread's processor time for a request, in chunks that take turns."""
     found: dict[str, list[float]] = {way: [] for way in WAYS}
-    body = bench.site.models["iris"].body(1).encode()
+    body = BODY.encode()
     async with application(bench.site.settings) as made:
         services, target = made.services, target_of(made)
         ring = Keyring(Database.of(bench.site.settings), bench.site.settings.access)
@@ -74,7 +68,7 @@ async def _in_process(bench: Bench, texts: dict[str, str], chunks: int) -> Figur
         for number in range(chunks + WARM):
             for way in WAYS:
                 services.serving.authorizer = Authorizer(None if way == "off" else ring, services.limiter)
-                given = headers(texts[way], body)
+                given = headers(keys[way], body)
 
                 def predict(given: list[tuple[bytes, bytes]] = given) -> None:
                     answer = made.fast_path.answer(target, head(made, given), body, [])
@@ -87,11 +81,11 @@ async def _in_process(bench: Bench, texts: dict[str, str], chunks: int) -> Figur
             await asyncio.sleep(0)
         ring.start()
         ring.stop()
-    more = {way: [one - off for one, off in zip(costs, found["off"], strict=True)] for way, costs in found.items()}
     return {
-        way: {"us": round(statistics.median(found[way]), 1), "more_us": round(statistics.median(more[way]), 1)}
-        for way in WAYS
-    }
+        way: {"us": round(statistics.median(costs), 1),
+              "more_us": round(statistics.median(differences(costs, found["off"])), 1)}
+        for way, costs in found.items()
+    }  # fmt: skip
 
 
 def write(figures: Figures) -> dict[str, Any]:

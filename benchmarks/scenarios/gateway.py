@@ -10,13 +10,13 @@ import subprocess
 from typing import Any
 
 from benchmarks import ROOT
-from benchmarks.harness.figures import ratios, spread, table, whole
+from benchmarks.harness.figures import differences, ratios, series, shown, spread, table
+from benchmarks.harness.models import IRIS
 from benchmarks.harness.scenario import Bench, Figures, Scenario
-from benchmarks.load.generators import measured
-from benchmarks.load.plan import Call, Plan
+from benchmarks.load.generators import answered
+from benchmarks.load.plan import Plan
 
 PORT = 8000
-CALL = Call("iris", "/predict/", '{"features": [5.1, 3.5, 1.4, 0.2]}')
 CONNECTIONS = 32
 DIRECT = "a replica directly"
 
@@ -46,44 +46,43 @@ def inner_address(service: str) -> str:
 
 def run(bench: Bench) -> Figures:
     """What each way showed, and what it showed beside the direct way in the same round."""
-    targets = {DIRECT: inner_address("api"), "the gateway": inner_address("gateway"),
-               "the gateway through its published port": "127.0.0.1"}  # fmt: skip
-    p50s: dict[str, list[float]] = {name: [] for name in targets}
-    rates: dict[str, list[float]] = {name: [] for name in targets}
-    for host in targets.values():
-        _measured(host, CONNECTIONS, 1)  # warms up, not counted
-    for _, name in bench.in_turn(list(targets)):
-        p50s[name].append(_measured(targets[name], 1, bench.options.seconds)["calls"]["iris"]["p50_ms"])
-        rates[name].append(_measured(targets[name], CONNECTIONS, bench.options.seconds)["per_second"])
+    hosts = {DIRECT: inner_address("api"), "the gateway": inner_address("gateway"),
+             "the gateway through its published port": "127.0.0.1"}  # fmt: skip
+
+    def seen(name: str, connections: int, seconds: float) -> Figures:
+        return answered(Plan(PORT, "", [IRIS], connections, seconds, host=hosts[name]))
+
+    def measure(name: str) -> Figures:
+        seconds = bench.options.seconds
+        p50 = seen(name, 1, seconds)["calls"]["iris"]["p50_ms"]
+        return {"p50_ms": p50, "per_second": seen(name, CONNECTIONS, seconds)["per_second"]}
+
+    for name in hosts:
+        seen(name, CONNECTIONS, 1)  # warms up, not counted
+    rounds = bench.in_turn(list(hosts), measure)
+    p50s, rates = series(rounds, "p50_ms"), series(rounds, "per_second")
     return {
         "nginx": docker("compose", "exec", "-T", "gateway", "sh", "-c", "nginx -v 2>&1").rpartition("/")[2],
         "docker": docker("version", "--format", "{{.Server.Version}}"),
         "ways": {
             name: {
                 "p50_ms": spread(p50s[name]),
-                "more_ms": statistics.median(one - other for one, other in zip(p50s[name], p50s[DIRECT], strict=True)),
+                "more_ms": statistics.median(differences(p50s[name], p50s[DIRECT])),
                 "per_second": spread(rates[name]),
                 "share": statistics.median(ratios(rates[name], rates[DIRECT])),
             }
-            for name in targets
+            for name in hosts
         },
     }
 
 
-def _measured(host: str, connections: int, seconds: float) -> Figures:
-    seen = measured(Plan(PORT, "", [CALL], connections, seconds, host=host))
-    if seen["failures"]:
-        raise RuntimeError(f"{host}: {seen['failures']}")
-    return seen
-
-
 def write(figures: Figures) -> dict[str, Any]:
     """The three ways."""
-    rows = []
-    for name, way in figures["ways"].items():
-        p50, rate = way["p50_ms"], way["per_second"]
-        latency = f"{p50['median']:.3f} ({p50['low']:.3f} to {p50['high']:.3f})"
-        rows.append([name, latency, f"{way['more_ms']:+.3f}", whole(rate), f"{way['share']:.0%}"])
+    rows = [
+        [name, shown(way["p50_ms"], digits=3), f"{way['more_ms']:+.3f}", shown(way["per_second"], digits=0),
+         f"{way['share']:.0%}"]
+        for name, way in figures["ways"].items()
+    ]  # fmt: skip
     return {"table": table("Requests go to | p50, ms | more than direct, ms | requests/s | of direct", rows)}
 
 

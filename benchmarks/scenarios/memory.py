@@ -9,7 +9,7 @@ from benchmarks.harness.figures import table
 from benchmarks.harness.measures import pss_mb
 from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.harness.site import Site
-from benchmarks.load.generators import measured, open_loop
+from benchmarks.load.generators import open_loop
 from benchmarks.load.plan import Call, Phase, Plan
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def run(bench: Bench) -> Figures:
     with site.api(SERVER) as server:
         bench.begins("capacity for the mix")
         closed = Plan(server.port, site.key, mix(site), seconds=options.seconds)
-        if not options.quick:
-            measured(closed)
-        seen = measured(closed)
+        seen = bench.warmed(closed)
         # What is refused as it should be is as much work as the generator counts as failures.
         capacity = seen["requests"] / seen["seconds"]
         rate = LOAD * capacity
@@ -55,14 +53,14 @@ def mix(site: Site) -> list[Call]:
     """What comes: mostly single rows, some of 64, some that are refused."""
     iris, forest, pipeline = (site.models[name] for name in SCENARIO.models)
     return [
-        Call("iris", "/predict/", iris.body(1), weight=50),
-        Call("forest", forest.path, forest.body(1), weight=20),
-        Call("pipeline", pipeline.path, pipeline.body(1), weight=15),
-        Call("iris, 64 rows", "/predict/", iris.body(64), weight=5),
-        Call("forest, 64 rows", forest.path, forest.body(64), weight=2),
-        Call("too few values", "/predict/", '{"features": [5.1, 3.5]}', 422, weight=3),
+        iris.call(weight=50),
+        forest.call(weight=20),
+        pipeline.call(weight=15),
+        iris.call(64, "iris, 64 rows", weight=5),
+        forest.call(64, "forest, 64 rows", weight=2),
+        Call("too few values", iris.path, '{"features": [5.1, 3.5]}', 422, weight=3),
         Call("a text for a number", pipeline.path, '{"features": ["x", 1, 1, 1, "basic", "NO"]}', 422, weight=2),
-        Call("no JSON", "/predict/", '{"features": [5.1, ', 400, weight=2),
+        Call("no JSON", iris.path, '{"features": [5.1, ', 400, weight=2),
         Call("no such model", "/models/nobody/predict", iris.body(1), 404, weight=1),
     ]
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness.cores import SERVER, placement
-from benchmarks.harness.figures import spread, spreads, table, total
+from benchmarks.harness.figures import quotient, spreads, table, total
 from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
-from benchmarks.load.generators import measured, open_loop
-from benchmarks.load.plan import Call, Phase, Plan
+from benchmarks.load.generators import open_loop
+from benchmarks.load.plan import Phase, Plan
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,40 +26,25 @@ AT = ("goodput", "p50_ms", "p99_ms", "refused", "refused_p99_ms")
 def run(bench: Bench) -> Figures:
     """Figures by load over the rounds, and how the platform comes back afterwards."""
     site, options = bench.site, bench.options
-    slow = site.models["slow"]
     loads = (NORMAL, STRAINED, HEAVIEST) if options.quick else LOADS
     phase_seconds = options.seconds if options.quick else max(6.0, options.seconds)
     rounds = []
     with site.api(SERVER) as server:
-        call = Call("slow", slow.path, slow.body(1))
-        closed = Plan(server.port, site.key, [call], CLOSED_CONNECTIONS, options.seconds)
+        closed = Plan(server.port, site.key, [site.models["slow"].call()], CLOSED_CONNECTIONS, options.seconds)
         for number in range(options.rounds):
             bench.begins("capacity")
-            if not options.quick:
-                measured(closed)
-            capacity = measured(closed)["per_second"]
+            capacity = bench.warmed(closed)["per_second"]
             bench.begins(f"0.2 to 10 times {capacity:.0f} per second")
             plan = replace(closed, connections=CONNECTIONS, seed=number)
             rounds.append(_round(plan, capacity, loads, phase_seconds, 1.0 if options.quick else RECOVERY_SECONDS))
-    heaviest = [each["at"][HEAVIEST] for each in rounds]
-    slower = [
-        each["at"][HEAVIEST]["p99_ms"] / each["at"][STRAINED]["p99_ms"]
-        for each in rounds
-        if each["at"][HEAVIEST]["p99_ms"] and each["at"][STRAINED]["p99_ms"]
-    ]
-    peaks = [peak_of(each) for each in rounds]
     return {
         "placement": placement(SERVER),
         "phase_seconds": phase_seconds,
-        **spreads([{**each, "peak": peak} for each, peak in zip(rounds, peaks, strict=True)], "capacity", "peak"),
+        **spreads(rounds, "capacity", "peak", "goodput_of_peak", "slower"),
         "late_ms": round(max(at["late_ms"] for each in rounds for at in each["at"].values()), 1),
         "at": {str(load): spreads([each["at"][load] for each in rounds], *AT) for load in loads},
-        "other_failures": {
-            str(load): sum(sum(each["at"][load]["other_failures"].values()) for each in rounds) for load in loads
-        },
+        "other_failures": {str(load): sum(each["at"][load]["other_failures"] for each in rounds) for load in loads},
         "failures_afterwards": total(each["failures_afterwards"] for each in rounds),
-        "goodput_of_peak": spread([at["goodput"] / peak for at, peak in zip(heaviest, peaks, strict=True)]),
-        "slower": spread(slower),
         "recovery_seconds": [each["recovery_seconds"] for each in rounds],
     }
 
@@ -70,9 +55,13 @@ def _round(plan: Plan, capacity: float, loads: tuple[float, ...], seconds: float
     phases.append(Phase(NORMAL * capacity, afterwards))
     seen = open_loop(replace(plan, phases=phases), first=True).seen()["phases"]
     at = {load: _at(phase) for load, phase in zip(loads, seen, strict=False)}
+    peak = peak_of({"capacity": capacity, "at": at})
     return {
         "capacity": capacity,
         "at": at,
+        "peak": peak,
+        "goodput_of_peak": at[HEAVIEST]["goodput"] / peak,
+        "slower": quotient(at[HEAVIEST]["p99_ms"], at[STRAINED]["p99_ms"]),
         "recovery_seconds": recovery_seconds(seen[-1]["windows"], at[NORMAL]["p50_ms"], afterwards),
         "failures_afterwards": _others(seen[-1]),
     }
@@ -87,7 +76,7 @@ def _at(phase: Figures) -> Figures:
         "p99_ms": accepted.get("p99_ms"),
         "refused": refused.get("count", 0),
         "refused_p99_ms": refused.get("p99_ms"),
-        "other_failures": _others(phase),
+        "other_failures": sum(_others(phase).values()),
         "late_ms": phase["late_ms"],
     }
 

@@ -9,10 +9,11 @@ import time
 from typing import Any
 
 from benchmarks.harness.cores import ALL, placement
+from benchmarks.harness.models import IRIS
 from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.harness.site import Server
 from benchmarks.load.generators import closed_loop
-from benchmarks.load.plan import Call, Plan
+from benchmarks.load.plan import Plan
 from harness import eventually
 
 PROCESSES, RESTARTS = 2, 10
@@ -26,9 +27,8 @@ def run(bench: Bench) -> Figures:
     times = 1 if bench.options.quick else RESTARTS
     with site.api(ALL, PROCESSES) as server:
         eventually(lambda: len(server.serving()) == PROCESSES, START_SECONDS, "all serve")
-        call = Call("iris", "/predict/", site.models["iris"].body(1))
         longest = times * (END_SECONDS + START_SECONDS)
-        generator = closed_loop(Plan(server.port, site.key, [call], seconds=longest))
+        generator = closed_loop(Plan(server.port, site.key, [IRIS], seconds=longest))
         took = []
         for number in range(times):
             time.sleep(PAUSE_SECONDS)

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.harness.cores import SERVER, placement
-from benchmarks.harness.figures import spread, spreads, table, total
+from benchmarks.harness.figures import quotient, spread, spreads, table, total
+from benchmarks.harness.models import IRIS
 from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
-from benchmarks.load.generators import closed_loop, measured, open_loop
+from benchmarks.load.generators import closed_loop, open_loop
 from benchmarks.load.plan import Call, Phase, Plan
 
 LOAD = 0.5
@@ -31,23 +32,19 @@ LATENCIES = ("p50_ms", "p90_ms", "p99_ms", "max_ms")
 def run(bench: Bench) -> Figures:
     """Latencies of iris and of the health check over the rounds, alone and beside the neighbour."""
     site, options = bench.site, bench.options
-    iris, slow = site.models["iris"], site.models["slow"]
     seen: dict[str, list[Figures]] = {way: [] for way in WAYS}
     neighbours = []
     with site.api(SERVER) as server:
         bench.begins("peak of iris")
-        closed = Plan(server.port, site.key, [Call("iris", "/predict/", iris.body(1))], seconds=options.seconds)
-        if not options.quick:
-            measured(closed)
-        peak = measured(closed)["per_second"]
+        closed = Plan(server.port, site.key, [IRIS], seconds=options.seconds)
+        peak = bench.warmed(closed)["per_second"]
         rate = min(LOAD * peak, MAX_RATE)
-        calls = [replace(closed.calls[0], weight=rate), Call("live", "/health/live", weight=HEALTH_PER_SECOND)]
+        calls = [replace(IRIS, weight=rate), Call("live", "/health/live", weight=HEALTH_PER_SECOND)]
         # The first phase opens the connections; it is not counted.
         lengths = (min(WARM_SECONDS, options.seconds), options.seconds)
         phases = [Phase(rate + HEALTH_PER_SECOND, length) for length in lengths]
         plan = replace(closed, calls=calls, connections=CONNECTIONS, phases=phases)
-        work = replace(closed, calls=[Call("slow", slow.path, slow.body(1))], connections=NEIGHBOURS,
-                       seconds=sum(lengths) + 60)  # fmt: skip
+        work = replace(closed, calls=[site.models["slow"].call()], connections=NEIGHBOURS, seconds=sum(lengths) + 60)
         for number in range(options.rounds):
             bench.begins(WAYS[0])
             seen[WAYS[0]].append(open_loop(replace(plan, seed=number), first=True).seen()["phases"][1])
@@ -57,24 +54,20 @@ def run(bench: Bench) -> Figures:
             seen[WAYS[1]].append(open_loop(replace(plan, seed=number), first=True).seen()["phases"][1])
             neighbour.stop()
             neighbours.append(neighbour.seen()["per_second"])
-    tails = [
-        beside["calls"]["iris"]["p99_ms"] / alone["calls"]["iris"]["p99_ms"]
-        for alone, beside in zip(*seen.values(), strict=True)
-        if "iris" in alone["calls"] and "iris" in beside["calls"]
-    ]
+    latencies = {
+        way: {kind: [each["calls"].get(kind, {}) for each in rounds] for kind in KINDS} for way, rounds in seen.items()
+    }
+    tails = zip(*(latencies[way]["iris"] for way in WAYS), strict=True)
     return {
         "placement": placement(SERVER),
         "peak": round(peak),
         "rate": round(rate),
         "neighbour_per_second": round(statistics.median(neighbours), 1),
         "ways": {
-            way: {
-                kind: spreads([each["calls"][kind] for each in rounds if kind in each["calls"]], *LATENCIES)
-                for kind in KINDS
-            }
-            for way, rounds in seen.items()
+            way: {kind: spreads(rounds, *LATENCIES) for kind, rounds in kinds.items()}
+            for way, kinds in latencies.items()
         },
-        "ratio": spread(tails),
+        "ratio": spread(quotient(beside.get("p99_ms"), alone.get("p99_ms")) for alone, beside in tails),
         "failures": total(each["failures"] for rounds in seen.values() for each in rounds),
     }
 

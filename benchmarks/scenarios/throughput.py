@@ -3,11 +3,11 @@
 import contextlib
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness.cores import SERVER, placement
-from benchmarks.harness.figures import ratios, spread, table, whole
+from benchmarks.harness.figures import quotient, ratios, series, shown, spread, table
 from benchmarks.harness.measures import cpu_seconds, pss_mb
 from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.harness.site import Server, Site, reference
@@ -84,11 +84,9 @@ def run(bench: Bench) -> Figures:
     """Figures by subject, and the ratios that targets are set for."""
     site = bench.site
     lines = {subject.name: subject for subject in subjects(site)}
-    seen: dict[str, list[Figures]] = {name: [] for name in lines}
     with servers(site) as up:
-        for _, name in bench.in_turn(list(lines)):
-            seen[name].append(_measured(lines[name], up[lines[name].server], bench))
-    rates = {name: [each["per_second"] for each in rounds] for name, rounds in seen.items()}
+        seen = bench.in_turn(list(lines), lambda name: _measured(lines[name], up[lines[name].server], bench))
+    rates = series(seen, "per_second")
     bare = {16: rates["bare ASGI"], 64: rates["bare ASGI, 64 connections"]}
     pairs = {
         "bare": ("platform, iris", "bare ASGI"),
@@ -96,7 +94,7 @@ def run(bench: Bench) -> Figures:
         "forest": ("platform, forest", "naive, forest"),
         "rows": ("platform, iris, 64 rows", "naive, iris, 64 rows"),
     }
-    tails = [each["p99_ms"] / each["p50_ms"] for each in seen["platform, iris, 64 connections"] if each["p50_ms"]]
+    tails = [quotient(each["p99_ms"], each["p50_ms"]) for each in seen["platform, iris, 64 connections"]]
     return {
         "placement": placement(SERVER),
         "subjects": {
@@ -124,17 +122,18 @@ def run(bench: Bench) -> Figures:
 
 
 def _measured(subject: Subject, server: Server, bench: Bench) -> Figures:
-    call, key, seconds = Call(subject.name, subject.path, subject.body), bench.site.key, bench.options.seconds
+    call = Call(subject.name, subject.path, subject.body)
+    plan = Plan(server.port, bench.site.key, [call], subject.connections, bench.options.seconds)
     if not bench.options.quick:
-        measured(Plan(server.port, key, [call], subject.connections, WARM_SECONDS))
+        measured(replace(plan, seconds=WARM_SECONDS))
     spent = cpu_seconds(server.pid)
-    seen = measured(Plan(server.port, key, [call], subject.connections, seconds))
+    seen = measured(plan)
     spent = cpu_seconds(server.pid) - spent
-    answered = seen["calls"].get(subject.name, {"p50_ms": 0.0, "p99_ms": 0.0})
+    latencies = seen["calls"].get(subject.name, {})
     return {
         "per_second": seen["per_second"],
-        "p50_ms": answered["p50_ms"],
-        "p99_ms": answered["p99_ms"],
+        "p50_ms": latencies.get("p50_ms", 0.0),
+        "p99_ms": latencies.get("p99_ms", 0.0),
         "failed": sum(seen["failures"].values()),
         "cpu_us": spent / max(1, seen["requests"]) * 1e6,
         "pss_mb": pss_mb(server.pid),
@@ -144,7 +143,7 @@ def _measured(subject: Subject, server: Server, bench: Bench) -> Figures:
 def write(figures: Figures) -> dict[str, Any]:
     """The table of subjects, and what the models are."""
     rows = [
-        (name, each["connections"], whole(each["per_second"]), each["share"],
+        (name, each["connections"], shown(each["per_second"], digits=0), each["share"],
          f"{each['per_second']['median'] * each['rows']:,.0f}", each["p50_ms"], each["p99_ms"],
          f"{each['cpu_us']:,.0f}", f"{each['pss_mb']:.0f}", each["failed"])
         for name, each in figures["subjects"].items()
