@@ -44,6 +44,11 @@ class Server:
     pid: int
     port: int
 
+    @classmethod
+    def of(cls, platform: Platform) -> "Server":
+        """The platform's API."""
+        return cls(platform.parts["api"].pid, platform.port)
+
     @property
     def url(self) -> str:
         """Its address."""
@@ -84,29 +89,32 @@ class Site:
 
     @contextlib.contextmanager
     def api(self, cores: frozenset[int] = ALL, processes: int = 1, **changes: Any) -> Iterator[Server]:
-        """The API on these cores, once every model answers, from every process; with these settings changed."""
+        """The API alone on these cores, as `platform` starts it."""
+        with self.platform(cores, processes, **changes) as platform:
+            yield Server.of(platform)
+
+    @contextlib.contextmanager
+    def platform(self, cores: frozenset[int], processes: int = 1, **changes: Any) -> Iterator[Platform]:
+        """With its API on these cores, once every model answers, from every process; with these settings changed."""
         api = self.settings.api.model_copy(update={"processes": processes})
         settings = self.settings.model_copy(update={"api": api, **changes})
         settings.data_dir.mkdir(exist_ok=True)
         with contextlib.ExitStack() as stack:
-            platform = Platform(settings, settings.data_dir)
-            stack.callback(platform.stop)
             with pinned(cores):
-                part = platform.start("api")
-            eventually(lambda: platform.answers("/health/ready"), START_SECONDS, "the API is ready")
-            server = Server(part.pid, platform.port)
+                platform = stack.enter_context(Platform.running(settings, "api"))
+            server = Server.of(platform)
             # Each asks over a connection of its own, so that every process is asked.
             asked = list(self.models.values()) * (1 if processes == 1 else EACH_PROCESS * processes)
             eventually(lambda: all(self.ask(server, model) for model in asked), READY_SECONDS, "models answer")
-            yield server
+            yield platform
 
     def ask(self, server: Server, model: Model, rows: int = 1) -> bytes:
         """One prediction; nothing if there was none."""
-        answer = httpx.post(
-            server.url + model.path, content=model.body(rows), timeout=30,
-            headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
-        )  # fmt: skip
-        return answer.content if answer.status_code == 200 else b""
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        with contextlib.suppress(httpx.TransportError):
+            answer = httpx.post(server.url + model.path, content=model.body(rows), timeout=30, headers=headers)
+            return answer.content if answer.status_code == 200 else b""
+        return b""
 
     def new_key(self, **limits: Any) -> str:
         """A key with the scope `predict`."""
@@ -162,11 +170,8 @@ def running(
     command: list[str], cores: frozenset[int], variables: dict[str, str], log: Path
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """A process on these cores, with a group of its own, which is killed at the end."""
-    environment = {
-        **os.environ,
-        **variables,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }
+    environment = {**os.environ, **variables}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
     with log.open("ab") as output, pinned(cores):
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
     try:

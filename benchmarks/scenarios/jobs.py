@@ -5,6 +5,7 @@ nothing; draining a backlog with one worker process; both together over HTTP; an
 commits synchronously (`fsync` and `synchronous_commit` on). Quote the ratios: they come from rounds taken in turn.
 """
 
+import abc
 import contextlib
 import os
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -20,101 +22,142 @@ import psycopg
 
 from benchmarks import ROOT
 from benchmarks.harness.cores import ALL, LOAD, SERVER, pinned
-from benchmarks.harness.figures import ratios, spread, table
+from benchmarks.harness.figures import ratios, series, shown, spread, table
+from benchmarks.harness.models import BODY
 from benchmarks.harness.scenario import DURABLE, Bench, Figures, Scenario
 from benchmarks.harness.site import Server, Site, running, uvicorn
-from benchmarks.load.generators import measured
+from benchmarks.load.generators import answered
 from benchmarks.load.plan import Call, Plan
 from harness import SAMPLE, Platform, eventually
 
 CONNECTIONS = 64
-BODY = '{"features": [5.1, 3.5, 1.4, 0.2]}'
 WARM = 20
+WHOSE = ("ours", "reference")
 
 
+@dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many jobs each part has."""
+    """How many jobs a design gets: as a backlog, over HTTP to be computed at once, and one by one."""
 
-    def __init__(self, *, quick: bool) -> None:
-        self.backlog, self.stock_backlog = (500, 20) if quick else (50_000, 400)
-        self.both, self.stock_both = (100, 20) if quick else (4_000, 250)
-        self.idle = 5 if quick else 60
-
-
-class Stock:
-    """The stock design (`harness/stock.py`) on the same servers: an API, and a worker while it is measured."""
-
-    def __init__(self, site: Site, stack: contextlib.ExitStack) -> None:
-        self.database = site.servers.postgres_url.rsplit("/", 1)[0] + "/stock"
-        self._folder = site.folder
-        self._variables = {
-            "BENCH_BROKER": site.servers.redis_url.rsplit("/", 1)[0] + "/5",
-            "BENCH_BACKEND": "db+" + self.database.replace("postgresql://", "postgresql+psycopg://"),
-            "BENCH_MODEL": str(site.models["iris"].pickle(site.folder)),
-        }
-        with psycopg.connect(site.servers.postgres_url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE stock")
-        log = site.folder / "stock-api.log"
-        self.api = stack.enter_context(uvicorn("benchmarks.harness.stock:app", SERVER, self._variables, log))
-        with self.worker():
-            pass
-
-    @contextlib.contextmanager
-    def worker(self) -> "Iterator[subprocess.Popen[bytes]]":
-        """One prefork process, which has computed some already; its results are counted from 0 again."""
-        command = [sys.executable, "-m", "celery", "-q", "-A", "benchmarks.harness.stock:celery", "worker", "-c", "1",
-                   "--without-gossip", "--without-mingle", "-l", "warning", "-Q", "stock"]  # fmt: skip
-        with running(command, ALL, self._variables, self._folder / "stock-worker.log") as process:
-            self.publish(WARM)
-            eventually(lambda: self.finished() >= WARM, 60, "the stock worker is warm")
-            execute(self.database, "TRUNCATE celery_taskmeta")
-            yield process
-
-    def finished(self) -> int:
-        try:
-            return execute(self.database, "SELECT count(*) FROM celery_taskmeta WHERE status = 'SUCCESS'")
-        except psycopg.errors.UndefinedTable:
-            return 0
-
-    def publish(self, count: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.harness.stock", str(count)]
-        subprocess.run(command, env={**os.environ, **self._variables}, cwd=ROOT, check=True, timeout=120)
+    backlog: int
+    both: int
+    idle: int
 
 
-class Ours:
-    """The platform on the same servers."""
+class Design(abc.ABC):
+    """One of both, on the same servers: an API, and a worker while it is measured.
 
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
-        self.database = platform.settings.database_dsn
-        self.api = Server(platform.parts["api"].pid, platform.port)
+    Attributes:
+        api: its API.
+        path: what accepting is measured by.
+        tables: what it knows of jobs.
+        succeeded: what counts those that have.
+    """
+
+    path: str
+    tables: str
+    succeeded: str
+
+    def __init__(self, api: Server, database: str) -> None:
+        self.api, self.database = api, database
 
     def clear(self) -> None:
-        execute(self.database, "TRUNCATE jobs, idempotency_keys")
+        """Forget all jobs."""
+        execute(self.database, f"TRUNCATE {self.tables}")
 
     def finished(self) -> int:
-        return execute(self.database, "SELECT count(*) FROM jobs WHERE state = 'succeeded'")
+        """How many jobs have succeeded since."""
+        return execute(self.database, f"SELECT count(*) FROM {self.succeeded}")
 
-    def fill(self, count: int) -> None:
+    @abc.abstractmethod
+    def working(self, backlog: int = 0) -> contextlib.AbstractContextManager[None]:
+        """One worker process, and so many jobs that it has just begun to compute."""
+
+    @abc.abstractmethod
+    def wait(self) -> None:
+        """One job, from the POST to its result."""
+
+
+class Ours(Design):
+    """The platform."""
+
+    path, tables, succeeded = "/predict/async", "jobs, idempotency_keys", "jobs WHERE state = 'succeeded'"
+
+    def __init__(self, platform: Platform) -> None:
+        super().__init__(Server.of(platform), platform.settings.database_dsn)
+        self._platform = platform
+
+    @contextlib.contextmanager
+    def working(self, backlog: int = 0) -> Iterator[None]:
+        self.clear()
         execute(
             self.database,
             "INSERT INTO jobs (id, owner, model, version, input, max_attempts, hard_limit_seconds, notified_at)"
             " SELECT uuidv7(), 'anonymous', 'iris', 1, '{\"rows\":[[5.1,3.5,1.4,0.2]],\"single\":true}', 5, 60,"
-            f" to_timestamp(0) FROM generate_series(1, {count})",
+            f" to_timestamp(0) FROM generate_series(1, {backlog})",
         )
         execute(self.database, "ANALYZE jobs")
+        with contextlib.ExitStack() as stack:
+            for name in ("worker", "sweeper"):
+                stack.callback(self._platform.start(name).kill)
+                stack.callback(self._platform.parts.pop, name)
+            eventually(self._platform.workers_alive, 30, "a worker is alive")
+            yield
 
-    def without_worker(self) -> None:
-        for name in ("worker", "sweeper"):
-            part = self.platform.parts.pop(name, None)
-            if part:
-                part.kill()
+    def wait(self) -> None:
+        assert self._platform.job(self._platform.accept(), wait=10)["status"] == "succeeded"
 
-    def with_worker(self) -> None:
-        for name in ("worker", "sweeper"):
-            if name not in self.platform.parts:
-                self.platform.start(name)
-        eventually(self.platform.workers_alive, 30, "a worker is alive")
+
+class Stock(Design):
+    """The stock design (`harness/stock.py`)."""
+
+    path, tables, succeeded = "/noop", "celery_taskmeta", "celery_taskmeta WHERE status = 'SUCCESS'"
+
+    def __init__(self, site: Site, stack: contextlib.ExitStack) -> None:
+        database = site.servers.postgres_url.rsplit("/", 1)[0] + "/stock"
+        execute(site.servers.postgres_url, "CREATE DATABASE stock")
+        self._folder = site.folder
+        self._variables = {
+            "BENCH_BROKER": site.servers.redis_url.rsplit("/", 1)[0] + "/5",
+            "BENCH_BACKEND": "db+" + database.replace("postgresql://", "postgresql+psycopg://"),
+            "BENCH_MODEL": str(site.models["iris"].pickle(site.folder)),
+        }
+        log = site.folder / "stock-api.log"
+        api = stack.enter_context(uvicorn("benchmarks.harness.stock:app", SERVER, self._variables, log))
+        super().__init__(api, database)
+        self._client = stack.enter_context(httpx.Client(base_url=api.url))
+        with self.working():  # makes its tables
+            pass
+
+    @contextlib.contextmanager
+    def working(self, backlog: int = 0) -> Iterator[None]:
+        """The worker has computed some already."""
+        command = [sys.executable, "-m", "celery", "-q", "-A", "benchmarks.harness.stock:celery", "worker", "-c", "1",
+                   "--without-gossip", "--without-mingle", "-l", "warning", "-Q", "stock"]  # fmt: skip
+        with running(command, ALL, self._variables, self._folder / "stock-worker.log") as process:
+            self._publish(WARM)
+            eventually(self._is_warm, 60, "the stock worker is warm")
+            self.clear()
+            if backlog:
+                os.killpg(process.pid, signal.SIGSTOP)
+                self._publish(backlog)
+                os.killpg(process.pid, signal.SIGCONT)
+            yield
+
+    def wait(self) -> None:
+        begun = time.perf_counter()
+        task = self._client.post("/predict/async", json=SAMPLE).json()["task_id"]
+        while self._client.get(f"/result/{task}").json()["status"] != "SUCCESS":
+            assert time.perf_counter() - begun < 30
+
+    def _is_warm(self) -> bool:
+        with contextlib.suppress(psycopg.errors.UndefinedTable):
+            return self.finished() >= WARM
+        return False
+
+    def _publish(self, count: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.harness.stock", str(count)]
+        subprocess.run(command, env={**os.environ, **self._variables}, cwd=ROOT, check=True, timeout=120)
 
 
 def execute(database: str, statement: str) -> int:
@@ -124,56 +167,44 @@ def execute(database: str, statement: str) -> int:
         return int((found.fetchone() or [0])[0]) if found.description else 0
 
 
-Measure = Callable[[Ours, Stock, Sizes, float], tuple[float, float]]
+def seconds_of(run: Callable[[], Any]) -> float:
+    """What a call takes."""
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
 
 
-def accepting(ours: Ours, stock: Stock, _sizes: Sizes, seconds: float) -> tuple[float, float]:
-    """Jobs accepted per second while nothing computes them, and requests of a route that only validates."""
-    ours.without_worker()
-    ours.clear()
-    ours.platform.accept()
-    accepted = _load(ours.api, "/predict/async", seconds)
-    return accepted["per_second"], _load(stock.api, "/noop", seconds)["per_second"]
+def accepting(design: Design, _sizes: Sizes, seconds: float) -> float:
+    """Jobs accepted per second while nothing computes them, or requests of a route that only validates."""
+    design.clear()
+    _load(design.api, design.path, 1.0, 1)
+    return _load(design.api, design.path, seconds)
 
 
-def draining(ours: Ours, stock: Stock, sizes: Sizes, _seconds: float) -> tuple[float, float]:
+def draining(design: Design, sizes: Sizes, _seconds: float) -> float:
     """Jobs of a backlog computed per second."""
-    ours.without_worker()
-    ours.clear()
-    ours.fill(sizes.backlog)
-    ours.with_worker()
-    already = ours.finished()
-    rate = (sizes.backlog - already) / _seconds_until(lambda: ours.finished() == sizes.backlog)
-    ours.without_worker()
-    with stock.worker() as process:
-        os.killpg(process.pid, signal.SIGSTOP)
-        stock.publish(sizes.stock_backlog)
-        os.killpg(process.pid, signal.SIGCONT)
-        return rate, sizes.stock_backlog / _seconds_until(lambda: stock.finished() == sizes.stock_backlog)
+    with design.working(sizes.backlog):
+        left = sizes.backlog - design.finished()
+        return left / seconds_of(lambda: eventually(lambda: design.finished() == sizes.backlog, 120, "it is drained"))
 
 
-def accepting_and_computing(ours: Ours, stock: Stock, sizes: Sizes, _seconds: float) -> tuple[float, float]:
+def accepting_and_computing(design: Design, sizes: Sizes, _seconds: float) -> float:
     """Jobs accepted over HTTP and computed, per second from the first request to the last result."""
-    ours.clear()
-    ours.with_worker()
-    rate = _accepted_and_computed(ours.api, sizes.both, ours.finished)
-    ours.without_worker()
-    with stock.worker():
-        return rate, _accepted_and_computed(stock.api, sizes.stock_both, stock.finished)
+    with design.working():
+        begun = time.perf_counter()
+        _load(design.api, "/predict/async", 60, sizes.both)
+        eventually(lambda: design.finished() >= sizes.both, 60, "all are computed")
+        return design.finished() / (time.perf_counter() - begun)
 
 
-def waiting(ours: Ours, stock: Stock, sizes: Sizes, _seconds: float) -> tuple[float, float]:
+def waiting(design: Design, sizes: Sizes, _seconds: float) -> float:
     """Milliseconds from a POST to its result, one at a time."""
-    ours.clear()
-    ours.with_worker()
-    mine = statistics.median(_wait_for_ours(ours) for _ in range(sizes.idle)) * 1000
-    ours.without_worker()
-    with stock.worker(), httpx.Client(base_url=stock.api.url) as client:
-        _wait_for_stock(client)
-        return mine, statistics.median(_wait_for_stock(client) for _ in range(sizes.idle)) * 1000
+    with design.working():
+        design.wait()
+        return statistics.median(seconds_of(design.wait) for _ in range(sizes.idle)) * 1000
 
 
-MEASURES: dict[str, tuple[Measure, str]] = {
+MEASURES: dict[str, tuple[Callable[[Design, Sizes, float], float], str]] = {
     "accepting over HTTP, 64 connections, beside a route that only validates": (accepting, "/s"),
     "draining a backlog of 50,000 (stock: 400)": (draining, "/s"),
     "accepting and computing over HTTP, 64 connections": (accepting_and_computing, "/s"),
@@ -183,82 +214,49 @@ MEASURES: dict[str, tuple[Measure, str]] = {
 
 def run(bench: Bench) -> Figures:
     """Each figure over the rounds, ours and the reference's, and the rounds' ratios."""
-    sizes = Sizes(quick=bench.options.quick)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in MEASURES}
-    with everything(bench.site) as (ours, stock):
-        for number in range(bench.options.rounds):
-            for name, (measure, _) in MEASURES.items():
-                bench.begins(f"round {number + 1}: {name}")
-                found[name].append(measure(ours, stock, sizes, bench.options.seconds))
-    series = {}
-    for name, pairs in found.items():
-        mine, theirs = zip(*pairs, strict=True)
-        ratio = statistics.median(ratios(mine, theirs))
-        series[name] = {"unit": MEASURES[name][1], "ours": spread(mine), "reference": spread(theirs), "ratio": ratio}
-    return {"series": series}
+    full = (Sizes(50_000, 4_000, 60), Sizes(400, 250, 60))
+    sizes = (Sizes(500, 100, 5), Sizes(20, 20, 5)) if bench.options.quick else full
+    with designs(bench.site) as both:
+
+        def measure(name: str) -> Figures:
+            each, seconds = MEASURES[name][0], bench.options.seconds
+            found = (each(design, size, seconds) for design, size in zip(both, sizes, strict=True))
+            return dict(zip(WHOSE, found, strict=True))
+
+        rounds = bench.in_turn(list(MEASURES), measure)
+    mine, theirs = (series(rounds, whose) for whose in WHOSE)
+    return {
+        "series": {
+            name: {"unit": unit, "ours": spread(mine[name]), "reference": spread(theirs[name]),
+                   "ratio": statistics.median(ratios(mine[name], theirs[name]))}
+            for name, (_, unit) in MEASURES.items()
+        }
+    }  # fmt: skip
 
 
 @contextlib.contextmanager
-def everything(site: Site) -> Iterator[tuple[Ours, Stock]]:
-    """Both designs on the same durable servers; each API on one core, the load on the other, the rest on both."""
+def designs(site: Site) -> Iterator[tuple[Design, Design]]:
+    """Both on the same durable servers; each API on one core, the load on the other, the rest on both."""
     many = {"max_queued_per_owner": 10**7, "max_queued_jobs": 10**7}
     jobs, worker = site.settings.jobs.model_copy(update=many), site.settings.worker
-    settings = site.settings.model_copy(
-        update={"auth": "off", "jobs": jobs, "worker": worker.model_copy(update={"concurrency": 1})}
-    )
-    with contextlib.ExitStack() as stack:
-        platform = stack.enter_context(Platform.running(settings))
-        os.sched_setaffinity(platform.parts["api"].pid, SERVER)
+    worker = worker.model_copy(update={"concurrency": 1})
+    with contextlib.ExitStack() as stack, site.platform(SERVER, auth="off", jobs=jobs, worker=worker) as platform:
         yield Ours(platform), Stock(site, stack)
 
 
-def _load(server: Server, path: str, seconds: float, requests: int = 0) -> Figures:
-    call = Call("job", path, BODY, expect=200 if path == "/noop" else 202)
+def _load(server: Server, path: str, seconds: float, requests: int = 0) -> float:
+    call = Call("job", path, BODY, expect=200 if path == Stock.path else 202)
     with pinned(LOAD):
-        seen = measured(Plan(server.port, "", [call], CONNECTIONS, seconds, requests))
-    if seen["failures"]:
-        raise RuntimeError(f"{path}: {seen['failures']}")
-    return seen
-
-
-def _accepted_and_computed(server: Server, count: int, finished: Callable[[], int]) -> float:
-    begun = time.perf_counter()
-    _load(server, "/predict/async", 60, count)
-    eventually(lambda: finished() >= count, 60, "all are computed")
-    return finished() / (time.perf_counter() - begun)
-
-
-def _seconds_until(condition: Callable[[], bool]) -> float:
-    begun = time.perf_counter()
-    eventually(condition, 120, "the backlog is drained")
-    return time.perf_counter() - begun
-
-
-def _wait_for_ours(ours: Ours) -> float:
-    begun = time.perf_counter()
-    assert ours.platform.job(ours.platform.accept(), wait=10)["status"] == "succeeded"
-    return time.perf_counter() - begun
-
-
-def _wait_for_stock(client: httpx.Client) -> float:
-    begun = time.perf_counter()
-    task = client.post("/predict/async", json=SAMPLE).json()["task_id"]
-    while client.get(f"/result/{task}").json()["status"] != "SUCCESS":
-        assert time.perf_counter() - begun < 30
-    return time.perf_counter() - begun
+        return float(answered(Plan(server.port, "", [call], CONNECTIONS, seconds, requests))["per_second"])
 
 
 def write(figures: Figures) -> dict[str, Any]:
     """Ours beside the reference."""
     rows = [
-        [name, *(_precise(each[whose], each["unit"]) for whose in ("ours", "reference")), f"{each['ratio']:.2f}"]
+        [name, *(f"{shown(each[whose], digits=2)} {each['unit']}" for whose in WHOSE), f"{each['ratio']:.2f}"]
         for name, each in figures["series"].items()
     ]
     return {"table": table("What | this platform | reference | ratio", rows)}
-
-
-def _precise(value: dict[str, float], unit: str) -> str:
-    return f"{value['median']:,.2f} ({value['low']:,.2f} to {value['high']:,.2f}) {unit}"
 
 
 SCENARIO = Scenario("jobs", "Durable jobs, measured", run, write, "jobs", servers=DURABLE, seconds=3)
