@@ -86,6 +86,11 @@ def failed(failures: dict[str, int]) -> str:
     return "Requests failed: " + ", ".join(f"{name} {count:,}" for name, count in sorted(failures.items())) + "."
 
 
+def parts_table(heads: str, parts: Iterable[dict[str, Any]]) -> str:
+    """A table of parts with `name`, `us`, `limit_us` and what the `limit` is."""
+    return table(heads, [[each["name"], each["us"], each["limit_us"], each["limit"]] for each in parts], words=(0, 3))
+
+
 def table(heads: str, rows: Iterable[Sequence[Any]], words: Sequence[int] = (0,)) -> str:
     """A table of Markdown and an empty line.
 

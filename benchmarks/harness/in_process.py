@@ -57,10 +57,3 @@ def thread_micros(run: Callable[[], Any], calls: int) -> float:
 def median_micros(run: Callable[[], Any], calls: int, repeats: int) -> float:
     """The median over the repeats; the first few, which warm up, are not counted."""
     return statistics.median([thread_micros(run, calls) for _ in range(repeats + WARM)][WARM:])
-
-
-def parts_table(heads: str, parts: list[dict[str, Any]]) -> str:
-    """A table of parts with `name`, `us`, `limit_us` and what the `limit` is."""
-    from benchmarks.harness.figures import table
-
-    return table(heads, [[each["name"], each["us"], each["limit_us"], each["limit"]] for each in parts], words=(0, 3))

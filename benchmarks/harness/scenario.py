@@ -4,15 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmarks.harness import plots
 from benchmarks.harness.figures import Spread, shown
 from benchmarks.harness.site import Site
 from benchmarks.load.generators import measured
 from benchmarks.load.plan import Plan
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Figures = dict[str, Any]
 QUICK_SECONDS = 0.3
@@ -133,7 +131,7 @@ class Scenario:
     seconds: float = 4.0
     wrk: bool = True
     targets: tuple[Target, ...] = ()
-    draw: "Callable[[Figures], Figure] | None" = None
+    draw: Callable[[Figures], plots.Drawing] | None = None
 
     def options(self, rounds: int | None, seconds: float | None, minutes: float, *, quick: bool) -> Options:
         """What was asked for, or what is usual."""

@@ -57,11 +57,12 @@ class Server:
     def serving(self) -> list[psutil.Process]:
         """The processes that answer, oldest first: those children of the first one that listen too."""
         children = psutil.Process(self.pid).children()
-        return sorted((child for child in children if self._listens(child)), key=lambda child: child.create_time())
+        return sorted((child for child in children if self.is_heard_by(child)), key=lambda child: child.create_time())
 
-    def _listens(self, child: psutil.Process) -> bool:
+    def is_heard_by(self, process: psutil.Process) -> bool:
+        """Whether a process listens on its port."""
         try:
-            found = child.net_connections("tcp")
+            found = process.net_connections("tcp")
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
         return any(each.laddr.port == self.port and each.status == psutil.CONN_LISTEN for each in found)
@@ -161,8 +162,9 @@ def uvicorn(application: str, cores: frozenset[int], variables: dict[str, str], 
     command = [sys.executable, "-m", "uvicorn", application, "--port", str(port),
                "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]  # fmt: skip
     with running(command, cores, variables, log) as process:
-        eventually(lambda: _listens(port), START_SECONDS, f"{application} answers")
-        yield Server(process.pid, port)
+        server = Server(process.pid, port)
+        eventually(lambda: server.is_heard_by(psutil.Process(server.pid)), START_SECONDS, f"{application} answers")
+        yield server
 
 
 @contextlib.contextmanager
@@ -179,14 +181,6 @@ def running(
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
-
-
-def _listens(port: int) -> bool:
-    try:
-        httpx.post(f"http://127.0.0.1:{port}/predict/", content=b"{}")
-    except httpx.TransportError:
-        return False
-    return True
 
 
 def _published(models: dict[str, Model], settings: Settings, folder: Path) -> dict[str, str]:

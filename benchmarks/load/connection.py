@@ -17,7 +17,6 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         usable: whether another request can be sent over it.
-        request: the last that was sent.
         answer: the last that came, with its head; empty if none did.
     """
 
@@ -27,7 +26,7 @@ class Connection(asyncio.Protocol):
         self._awaited = False
         self._transport: asyncio.Transport
         self.usable = False
-        self.request = self.answer = b""
+        self.answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -36,7 +35,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes) -> None:
         """Send one; the one before has ended."""
         self._awaited = True
-        self.request, self.answer = request, b""
+        self.answer = b""
         self._transport.write(request)
 
     def close(self) -> None:

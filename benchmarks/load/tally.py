@@ -4,6 +4,7 @@ import re
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from benchmarks.harness.figures import percentile
@@ -11,23 +12,6 @@ from benchmarks.load.connection import NAMES
 from benchmarks.load.plan import Call
 
 _CODE = re.compile(rb'"code": ?"(\w+)"')
-
-
-class _Answers:
-    """Of one kind and status; arrays, because there may be millions.
-
-    Attributes:
-        at: when each request was due, in seconds since the beginning.
-        took: seconds from then to its end.
-    """
-
-    __slots__ = ("at", "took")
-
-    def __init__(self) -> None:
-        self.at, self.took = array("d"), array("d")
-
-    def ended_by(self, seconds: float) -> int:
-        return sum(1 for at, took in zip(self.at, self.took, strict=True) if at + took <= seconds)
 
 
 class Tally:
@@ -39,16 +23,17 @@ class Tally:
 
     def __init__(self, calls: list[Call]) -> None:
         self._expected = {call.name: call.expect for call in calls}
-        self._seen: dict[tuple[str, int], _Answers] = defaultdict(_Answers)
+        # By kind and status: when each was due, and what it took. Arrays, because there may be millions.
+        self._seen: dict[tuple[str, int], tuple[array[float], array[float]]] = {}
         self._codes: Counter[str] = Counter()
 
     def note(self, name: str, status: int, at: float, took: float, answer: bytes = b"") -> None:
         """One answer, or the lack of one; `at` is when the request was due, in seconds since the beginning."""
         if status != self._expected[name] and (code := _CODE.search(answer)):
             self._codes[code[1].decode()] += 1
-        answers = self._seen[name, status]
-        answers.at.append(at)
-        answers.took.append(took)
+        due, seconds = self._seen.setdefault((name, status), (array("d"), array("d")))
+        due.append(at)
+        seconds.append(took)
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """What it comes to over so many seconds: counts, failures by kind, and latencies in milliseconds.
@@ -56,20 +41,21 @@ class Tally:
         `per_second` counts the right answers that came in time; `windows` has them by the second they were due in.
         """
         right = {name: seen for (name, status), seen in self._seen.items() if status == self._expected[name]}
-        wrong = {key: seen for key, seen in self._seen.items() if key[1] != self._expected[key[0]]}
+        wrong = {key: took for key, (_, took) in self._seen.items() if key[1] != self._expected[key[0]]}
         windows: dict[int, list[float]] = defaultdict(list)
-        for seen in right.values():
-            for at, took in zip(seen.at, seen.took, strict=True):
-                windows[int(at)].append(took)
+        in_time = 0
+        for at, took in chain.from_iterable(zip(*seen, strict=True) for seen in right.values()):
+            windows[int(at)].append(took)
+            in_time += at + took <= seconds
         return {
             "seconds": seconds,
-            "requests": sum(len(seen.at) for seen in self._seen.values()),
-            "right": sum(len(seen.at) for seen in right.values()),
-            "per_second": sum(seen.ended_by(seconds) for seen in right.values()) / seconds,
-            "failures": {f"{name}: {NAMES.get(code, code)}": len(seen.at) for (name, code), seen in wrong.items()},
+            "requests": sum(len(took) for _, took in self._seen.values()),
+            "right": sum(len(took) for _, took in right.values()),
+            "per_second": in_time / seconds,
+            "failures": {f"{name}: {NAMES.get(code, code)}": len(took) for (name, code), took in wrong.items()},
             "codes": dict(self._codes),
-            "calls": {name: latencies(seen.took) for name, seen in right.items()},
-            "wrong": {str(NAMES.get(code, code)): latencies(seen.took) for (_, code), seen in wrong.items()},
+            "calls": {name: latencies(took) for name, (_, took) in right.items()},
+            "wrong": {str(NAMES.get(code, code)): latencies(took) for (_, code), took in wrong.items()},
             "windows": [{"second": second, **latencies(took)} for second, took in sorted(windows.items())],
         }
 

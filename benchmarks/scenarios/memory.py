@@ -2,8 +2,9 @@
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmarks.harness import plots
 from benchmarks.harness.cores import SERVER, placement
 from benchmarks.harness.figures import table
 from benchmarks.harness.measures import pss_mb
@@ -11,9 +12,6 @@ from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.harness.site import Site
 from benchmarks.load.generators import open_loop
 from benchmarks.load.plan import Call, Phase, Plan
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LOAD = 0.5
 QUICK_SECONDS = 2.0
@@ -90,14 +88,12 @@ TARGETS = (
 )  # fmt: skip
 
 
-def draw(figures: Figures) -> "Figure":
+def draw(figures: Figures) -> plots.Drawing:
     """PSS over the time."""
-    from benchmarks.harness.plots import OURS, THEIRS, drawing
-
-    figure, (axes,) = drawing(9, 3)
+    figure, (axes,) = plots.drawing(9, 3)
     samples = figures["pss_mb"]
-    axes.plot(samples, color=OURS, lw=1)
-    axes.axvline(len(samples) / 2, color=THEIRS, ls="--", lw=0.8)
+    axes.plot(samples, color=plots.OURS, lw=1)
+    axes.axvline(len(samples) / 2, color=plots.THEIRS, ls="--", lw=0.8)
     axes.set(xlabel="seconds", ylabel="PSS, MB", ylim=(0, max(samples) * 1.15))
     return figure
 

@@ -24,6 +24,7 @@ from ai_platform.models.loading.loader import Loader, LoaderSettings
 from ai_platform.models.loading.signing import signer
 from ai_platform.models.registry.manifest import Draft, encode
 from ai_platform.models.registry.versions import Version
+from ai_platform.models.validation.child import peak_bytes
 from ai_platform.models.validation.validate import Validator
 from ai_platform.runtimes.base.signature import Feature
 from ai_platform.settings import Settings
@@ -123,8 +124,7 @@ def load(place: str) -> None:
     )  # fmt: skip
     served = Loader(LoaderSettings.of(_settings_in(folder)), parts).load(version)
     assert served.form == "native"
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    print(next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")))
+    print(peak_bytes())
 
 
 def write(figures: Figures) -> dict[str, Any]:

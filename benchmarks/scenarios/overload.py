@@ -1,16 +1,14 @@
 """More than there is room for: the 20 ms model, open loop, from a fifth of its capacity to ten times it, and back."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmarks.harness import plots
 from benchmarks.harness.cores import SERVER, placement
 from benchmarks.harness.figures import quotient, spreads, table, total
 from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.load.generators import open_loop
 from benchmarks.load.plan import Phase, Plan
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LOADS = (0.2, 0.5, 0.8, 1.0, 1.5, 2.0, 5.0, 10.0)
 NORMAL, STRAINED, HEAVIEST = 0.5, 0.8, 10.0
@@ -126,10 +124,8 @@ TARGETS = (
 )  # fmt: skip
 
 
-def draw(figures: Figures) -> "Figure":
+def draw(figures: Figures) -> plots.Drawing:
     """Goodput and latency over offered load."""
-    from benchmarks.harness.plots import OURS, THEIRS, THIRD, drawing
-
     loads = [float(load) for load in figures["at"]]
     capacity = figures["capacity"]["median"]
 
@@ -137,13 +133,13 @@ def draw(figures: Figures) -> "Figure":
         """A median for each load; NaN leaves a gap where there was nothing."""
         return [at[name]["median"] if at[name] else float("nan") for at in figures["at"].values()]
 
-    figure, (left, right) = drawing(9, 3.6, columns=2)
-    left.plot(loads, [load * capacity for load in loads], color=THEIRS, ls="--", label="offered")
-    left.plot(loads, over("goodput"), color=OURS, marker="o", label="answered with 200")
+    figure, (left, right) = plots.drawing(9, 3.6, columns=2)
+    left.plot(loads, [load * capacity for load in loads], color=plots.THEIRS, ls="--", label="offered")
+    left.plot(loads, over("goodput"), color=plots.OURS, marker="o", label="answered with 200")
     left.set(xlabel="offered load, in capacities", ylabel="requests per second", ylim=(0, 2.2 * capacity), xscale="log")
-    right.plot(loads, over("p99_ms"), color=OURS, marker="o", label="p99 of accepted")
-    right.plot(loads, over("p50_ms"), color=OURS, marker="o", ls=":", label="p50 of accepted")
-    right.plot(loads, over("refused_p99_ms"), color=THIRD, marker="s", label="p99 of refusals (503)")
+    right.plot(loads, over("p99_ms"), color=plots.OURS, marker="o", label="p99 of accepted")
+    right.plot(loads, over("p50_ms"), color=plots.OURS, marker="o", ls=":", label="p50 of accepted")
+    right.plot(loads, over("refused_p99_ms"), color=plots.THIRD, marker="s", label="p99 of refusals (503)")
     right.set(xlabel="offered load, in capacities", ylabel="milliseconds since due", xscale="log", yscale="log")
     for axes in (left, right):
         axes.set_xticks(loads, [f"{load:g}" for load in loads], fontsize=8)

@@ -30,7 +30,9 @@ from ai_platform.api.server.protocol import bounded
 from ai_platform.predictions.ids import new_text
 from ai_platform.serving.service import Serving
 from ai_platform.telemetry import configure_logging
-from benchmarks.harness.in_process import application, head, headers, median_micros, parts_table, target_of
+from benchmarks.harness.constant import constant
+from benchmarks.harness.figures import parts_table
+from benchmarks.harness.in_process import application, head, headers, median_micros, target_of
 from benchmarks.harness.scenario import Bench, Figures, Scenario
 from benchmarks.harness.site import Site
 
@@ -59,7 +61,7 @@ async def _measured(bench: Bench, repeats: int) -> Figures:
             "name": "**a whole request**, from the bytes of the request to the bytes of the answer",
             "us": round(await _whole(ours, site, repeats), 2),
             "limit": "bare ASGI: uvicorn with a function that returns constant bytes",
-            "limit_us": round(await _whole(_connected(HttpToolsProtocol, _bare), site, repeats), 2),
+            "limit_us": round(await _whole(_connected(HttpToolsProtocol, constant(bytes(229))), site, repeats), 2),
         }
     return {"repeats": repeats, "parts": [*found, whole]}
 
@@ -136,17 +138,6 @@ class _Nowhere(asyncio.Transport):
     def close(self) -> None: ...
 
     def resume_reading(self) -> None: ...
-
-
-async def _bare(scope: Any, receive: Any, send: Any) -> None:
-    """As the reference of the throughput: reads the body, and answers constant bytes."""
-    if scope["type"] != "http":
-        return
-    while (await receive()).get("more_body"):
-        pass
-    sent = [(b"content-type", b"application/json"), (b"content-length", b"229")]
-    await send({"type": "http.response.start", "status": 200, "headers": sent})
-    await send({"type": "http.response.body", "body": bytes(229)})
 
 
 def _connected(protocol: type[HttpToolsProtocol], app: Any) -> HttpToolsProtocol:

@@ -4,8 +4,9 @@ import contextlib
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmarks.harness import plots
 from benchmarks.harness.cores import SERVER, placement
 from benchmarks.harness.figures import quotient, ratios, series, shown, spread, table
 from benchmarks.harness.measures import cpu_seconds, pss_mb
@@ -13,9 +14,6 @@ from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.harness.site import Server, Site, reference
 from benchmarks.load.generators import measured
 from benchmarks.load.plan import Call, Plan
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 WARM_SECONDS = 1.0
 # Computed beside the event loop, where 16 callers at a time can be more than may wait.
@@ -171,19 +169,17 @@ TARGETS = (
 )  # fmt: skip
 
 
-def draw(figures: Figures) -> "Figure":
+def draw(figures: Figures) -> plots.Drawing:
     """Bars of requests per second, with the spread of the rounds."""
-    from benchmarks.harness.plots import OURS, THEIRS, drawing
-
     rates = {
         name: each["per_second"] for name, each in reversed(figures["subjects"].items()) if each["connections"] == 16
     }
-    figure, (axes,) = drawing(9, 5)
+    figure, (axes,) = plots.drawing(9, 5)
     errors = [[each["median"] - each["low"] for each in rates.values()],
               [each["high"] - each["median"] for each in rates.values()]]  # fmt: skip
     bars = axes.barh(
         list(rates), [each["median"] for each in rates.values()], xerr=errors, error_kw={"lw": 0.8},
-        color=[OURS if name.startswith("platform") else THEIRS for name in rates],
+        color=[plots.OURS if name.startswith("platform") else plots.THEIRS for name in rates],
     )  # fmt: skip
     axes.bar_label(bars, labels=[f"{each['median']:,.0f}" for each in rates.values()], padding=4, fontsize=8)
     axes.set_xscale("log")
