@@ -10,12 +10,16 @@ from benchmarks.harness import plots
 from benchmarks.harness.cores import SERVER, placement
 from benchmarks.harness.figures import quotient, ratios, series, shown, spread, table
 from benchmarks.harness.measures import cpu_seconds, pss_mb
+from benchmarks.harness.models import Model
 from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.harness.site import Server, Site, reference
 from benchmarks.load.generators import measured
 from benchmarks.load.plan import Call, Plan
 
 WARM_SECONDS = 1.0
+CONNECTIONS = 16
+# Servers that answer the same whatever they are asked for.
+CONSTANT = {"bare": "bare ASGI", "noop": "FastAPI no-op"}
 # Computed beside the event loop, where 16 callers at a time can be more than may wait.
 MAY_REFUSE = {"platform, iris, 1,024 rows", "platform, slow"}
 
@@ -25,45 +29,39 @@ class Subject:
     """One line of the table.
 
     Attributes:
-        name: of the line, and of its figures.
         server: which process answers.
-        path: where.
-        body: what is sent.
-        rows: how many instances that is.
+        model: what it is asked for.
+        rows: how many instances a request has.
         connections: of the load.
     """
 
-    name: str
     server: str
-    path: str
-    body: str
+    model: str = "iris"
     rows: int = 1
-    connections: int = 16
+    connections: int = CONNECTIONS
+
+    @property
+    def name(self) -> str:
+        """Of the line, and of its figures."""
+        who = CONSTANT.get(self.server) or f"{self.server}, {self.model}"
+        many = f", {self.connections} connections" if self.connections != CONNECTIONS else ""
+        return f"{who}, {self.rows:,} rows" if self.rows > 1 else who + many
+
+    def call(self, model: Model) -> Call:
+        """Its requests."""
+        path = f"/{self.model}/{'one' if self.rows == 1 else 'many'}" if self.server == "naive" else model.path
+        return Call(self.name, path, model.body(self.rows))
 
 
-def subjects(site: Site) -> list[Subject]:
-    """What is measured, in the order of a round; each platform's line stands near what it is compared with."""
-    iris, forest = site.models["iris"], site.models["forest"]
-    default, one = "/predict/", iris.body(1)
-    return [
-        Subject("bare ASGI", "bare", default, one),
-        Subject("platform, iris", "platform", default, one),
-        Subject("FastAPI no-op", "noop", default, one),
-        Subject("naive, iris", "naive", "/iris/one", one),
-        Subject("bare ASGI, 64 connections", "bare", default, one, connections=64),
-        Subject("platform, iris, 64 connections", "platform", default, one, connections=64),
-        Subject("naive, iris, 64 rows", "naive", "/iris/many", iris.body(64), 64),
-        Subject("platform, iris, 64 rows", "platform", default, iris.body(64), 64),
-        Subject("platform, iris, 1,024 rows", "platform", default, iris.body(1024), 1024),
-        Subject("naive, forest", "naive", "/forest/one", forest.body(1)),
-        Subject("platform, forest", "platform", forest.path, forest.body(1)),
-        Subject("naive, forest, 64 rows", "naive", "/forest/many", forest.body(64), 64),
-        Subject("platform, forest, 64 rows", "platform", forest.path, forest.body(64), 64),
-        *(
-            Subject(f"platform, {name}", "platform", site.models[name].path, site.models[name].body(1))
-            for name in ("boosting", "pipeline", "slow")
-        ),
-    ]
+# In the order of a round; each platform's line stands near what it is compared with.
+SUBJECTS = (
+    Subject("bare"), Subject("platform"), Subject("noop"), Subject("naive"),
+    Subject("bare", connections=64), Subject("platform", connections=64),
+    Subject("naive", rows=64), Subject("platform", rows=64), Subject("platform", rows=1024),
+    Subject("naive", "forest"), Subject("platform", "forest"),
+    Subject("naive", "forest", 64), Subject("platform", "forest", 64),
+    Subject("platform", "boosting"), Subject("platform", "pipeline"), Subject("platform", "slow"),
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -81,7 +79,7 @@ def servers(site: Site) -> Iterator[dict[str, Server]]:
 def run(bench: Bench) -> Figures:
     """Figures by subject, and the ratios that targets are set for."""
     site = bench.site
-    lines = {subject.name: subject for subject in subjects(site)}
+    lines = {subject.name: subject for subject in SUBJECTS}
     with servers(site) as up:
         seen = bench.in_turn(list(lines), lambda name: _measured(lines[name], up[lines[name].server], bench))
     rates = series(seen, "per_second")
@@ -120,7 +118,7 @@ def run(bench: Bench) -> Figures:
 
 
 def _measured(subject: Subject, server: Server, bench: Bench) -> Figures:
-    call = Call(subject.name, subject.path, subject.body)
+    call = subject.call(bench.site.models[subject.model])
     plan = Plan(server.port, bench.site.key, [call], subject.connections, bench.options.seconds)
     if not bench.options.quick:
         measured(replace(plan, seconds=WARM_SECONDS))
