@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -28,7 +29,7 @@ from ai_platform.storage.redis import Redis
 from benchmarks.harness.figures import parts_table
 from benchmarks.harness.scenario import DURABLE, Bench, Figures, Scenario
 
-BODY = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
+BODY = models.BODY.encode()
 RESULT = json.dumps({"prediction": 0, "label": "setosa", "probabilities": [0.98, 0.02, 0.0], "id": "x" * 36})
 RUNS, WARM = 15, 2
 MANY = 1_000
@@ -134,8 +135,8 @@ def http_parts(parts: Parts) -> Iterator[Part]:
 
 def database_parts(parts: Parts) -> Iterator[Part]:
     for count in (1, 16, 64, 256):
-        ours = parts.micros(lambda count=count: parts.accept(count), count, parts.clear)  # type: ignore[misc]
-        bare = parts.micros(lambda count=count: parts.insert_bare(count), count, parts.clear)  # type: ignore[misc]
+        ours = parts.micros(partial(parts.accept, count), count, parts.clear)
+        bare = parts.micros(partial(parts.insert_bare, count), count, parts.clear)
         yield f"INSERT and COMMIT, {count} together", ours, bare, "a bare table of three columns"
     for count in (1, 64, 256):
         yield from _worker_parts(parts, count)
@@ -178,8 +179,8 @@ def compute_parts(parts: Parts) -> Iterator[Part]:
     for count in (1, 64, 256):
         group = [Claimed(new_id(), "iris", 1, instances, 1) for _ in range(count)]
         matrix = [instances.rows[0]] * count
-        ours = parts.micros(lambda group=group: compute(parts.prepared, group, lambda: None), count)  # type: ignore[misc]
-        alone = parts.micros(lambda matrix=matrix: predict(matrix), count)  # type: ignore[misc]
+        ours = parts.micros(partial(compute, parts.prepared, group, lambda: None), count)
+        alone = parts.micros(partial(predict, matrix), count)
         yield f"compute and encode, {count} together", ours, alone, "the model's call alone"
 
 

@@ -149,9 +149,7 @@ def test_the_image_is_small_and_holds_the_libraries_of_every_model_format(stack:
     )
     print(f"image: {(whole - base) / 1e6:.0f} MB over its base of {base / 1e6:.0f} MB")
     assert whole - base < 450e6
-    libraries = (
-        "import lightgbm, onnx, onnxruntime, pandas, sklearn.ensemble, skops.io, xgboost; print('all')"
-    )
+    libraries = "import lightgbm, onnx, onnxruntime, pandas, sklearn.ensemble, skops.io, xgboost; print('all')"
     assert stack.docker("exec", api, "python", "-c", libraries) == "all\n"
 
 
