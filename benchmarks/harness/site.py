@@ -88,6 +88,11 @@ class Site:
     forms: dict[str, str]
     folder: Path
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of its requests."""
+        return {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+
     @contextlib.contextmanager
     def api(self, cores: frozenset[int] = ALL, processes: int = 1, **changes: Any) -> Iterator[Server]:
         """The API alone on these cores, as `platform` starts it."""
@@ -104,6 +109,7 @@ class Site:
             with pinned(cores):
                 platform = stack.enter_context(Platform.running(settings, "api"))
             server = Server.of(platform)
+            eventually(lambda: processes == 1 or len(server.serving()) == processes, READY_SECONDS, "all serve")
             # Each asks over a connection of its own, so that every process is asked.
             asked = list(self.models.values()) * (1 if processes == 1 else EACH_PROCESS * processes)
             eventually(lambda: all(self.ask(server, model) for model in asked), READY_SECONDS, "models answer")
@@ -111,9 +117,8 @@ class Site:
 
     def ask(self, server: Server, model: Model, rows: int = 1) -> bytes:
         """One prediction; nothing if there was none."""
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         with contextlib.suppress(httpx.TransportError):
-            answer = httpx.post(server.url + model.path, content=model.body(rows), timeout=30, headers=headers)
+            answer = httpx.post(server.url + model.path, content=model.body(rows), timeout=30, headers=self.headers)
             return answer.content if answer.status_code == 200 else b""
         return b""
 

@@ -14,7 +14,6 @@ from benchmarks.harness.figures import table
 from benchmarks.harness.measures import pss_mb_each
 from benchmarks.harness.scenario import Bench, Figures, Scenario
 from benchmarks.harness.site import Server, Site
-from harness import eventually
 
 COUNTS = (1, 2, 3, 4)
 CONNECTIONS = 16
@@ -26,7 +25,6 @@ def run(bench: Bench) -> Figures:
     for count in COUNTS[:2] if bench.options.quick else COUNTS:
         bench.begins(f"{count} processes")
         with bench.site.api(ALL, count) as server:
-            eventually(lambda: count == 1 or len(server.serving()) == count, 30, "all serve")  # noqa: B023
             predict(server, bench.site)
             time.sleep(0.1 if bench.options.quick else 2)
             first, *others = (round(each, 1) for each in pss_mb_each(server.pid))
@@ -38,8 +36,7 @@ def run(bench: Bench) -> Figures:
 
 def predict(server: Server, site: Site) -> None:
     """Some hundred predictions on connections that are spread over all processes."""
-    headers = {"Authorization": f"Bearer {site.key}", "Content-Type": "application/json"}
-    clients = [httpx.Client(base_url=server.url, headers=headers) for _ in range(CONNECTIONS)]
+    clients = [httpx.Client(base_url=server.url, headers=site.headers) for _ in range(CONNECTIONS)]
     for _ in range(50):
         for client in clients:
             client.post("/predict/", content=site.models["iris"].body(1)).raise_for_status()

@@ -26,7 +26,6 @@ def run(bench: Bench) -> Figures:
     site = bench.site
     times = 1 if bench.options.quick else RESTARTS
     with site.api(ALL, PROCESSES) as server:
-        eventually(lambda: len(server.serving()) == PROCESSES, START_SECONDS, "all serve")
         longest = times * (END_SECONDS + START_SECONDS)
         generator = closed_loop(Plan(server.port, site.key, [IRIS], seconds=longest))
         took = []
