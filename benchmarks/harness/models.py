@@ -118,11 +118,11 @@ def _burned(steps: int) -> float:
     return time.thread_time() - begun
 
 
-def fitted(name: str, what: str, estimator: Any, frame: pd.DataFrame) -> Model:
+def fitted(name: str, what: str, estimator: Any, frame: pd.DataFrame, rows: int = 300) -> Model:
     """A model with the first rows of what it was fitted to."""
-    sample = frame.head(300)
-    rows = sample.astype(object).where(sample.notna(), None).to_numpy().tolist()
-    return Model(name, what, rows, estimator, sample)
+    sample = frame.head(rows)
+    values = sample.astype(object).where(sample.notna(), None).to_numpy().tolist()
+    return Model(name, what, values, estimator, sample)
 
 
 def iris() -> Model:

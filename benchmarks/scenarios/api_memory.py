@@ -20,7 +20,7 @@ from benchmarks.harness.models import Model
 from benchmarks.harness.scenario import Bench, Figures, Scenario
 from harness import eventually
 
-ROWS = 600
+ROWS, SAMPLE = 600, 100
 
 
 def twenty(count: int) -> Iterator[Model]:
@@ -30,13 +30,13 @@ def twenty(count: int) -> Iterator[Model]:
         numbers = pd.DataFrame(random.normal(size=(ROWS, 8)), columns=[f"x{number}" for number in range(8)])
         target = (numbers["x0"] + numbers["x1"] ** 2 + random.normal(0, 0.5, ROWS) > 1).astype(int).to_numpy()
         forest = RandomForestClassifier(100, max_depth=8, random_state=seed).fit(numbers, target)
-        yield models.fitted(f"forest-{seed}", "forest", forest, numbers)
+        yield models.fitted(f"forest-{seed}", "forest", forest, numbers, SAMPLE)
         if seed < count / 2:
             logistic = LogisticRegression(max_iter=500).fit(numbers, target)
-            yield models.fitted(f"logistic-{seed}", "logistic", logistic, numbers)
+            yield models.fitted(f"logistic-{seed}", "logistic", logistic, numbers, SAMPLE)
             texts = {"plan": ["basic", "plus", "family"]}
             frame, pipeline = models.mixed(numbers[["x0", "x1", "x2"]], random, texts)
-            yield models.fitted(f"pipeline-{seed}", "pipeline", pipeline.fit(frame, target), frame)
+            yield models.fitted(f"pipeline-{seed}", "pipeline", pipeline.fit(frame, target), frame, SAMPLE)
 
 
 def run(bench: Bench) -> Figures:
