@@ -26,6 +26,7 @@ from ai_platform.predictions.ids import new_id
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import BoundedConnection, Database
 from ai_platform.storage.redis import Redis
+from benchmarks.harness import models
 from benchmarks.harness.figures import parts_table
 from benchmarks.harness.scenario import DURABLE, Bench, Figures, Scenario
 
