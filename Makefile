@@ -8,7 +8,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-STORIES := tests/stack tests/cli tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/overload tests/bench tests/connections tests/isolation tests/pipelines
+STORIES := tests/stack tests/cli tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/predictions/compute tests/bench tests/connections tests/isolation tests/pipelines
 
 .PHONY: help up test state-machine check format lint types layers train lock clean
 
@@ -106,12 +106,12 @@ fuzz-coverage: $(VENV)/.dev ## SECONDS (600) of a coverage-guided fuzzer on each
 
 .PHONY: http-differential
 http-differential: $(VENV)/.dev ## thousands of connections read by the API, h11 and nginx, each difference explained (a minute; needs nginx)
-	@HTTP_CASES=all exec $(BIN)/pytest -s tests/protocol/test_differential.py $(ARGS)
+	@HTTP_CASES=all exec $(BIN)/pytest -s tests/api/server/differential/test_differential.py $(ARGS)
 
 EXAMPLES ?= 200
 fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation of the API, thousands for each parser
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q -o python_files=story.py tests/fuzz $(ARGS)
-	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --hypothesis-profile=fuzz tests/unit/test_parsers.py tests/unit/test_decoder.py
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --hypothesis-profile=fuzz tests/api/test_parsers.py tests/inputs/test_decoder.py
 
 .PHONY: scoring
 scoring: $(VENV)/.dev ## a million rows through `predict --file`, as CSV and as JSON, with the memory of the command (ten minutes)
@@ -124,7 +124,7 @@ isolation: $(VENV)/.dev ## 50 healthy models beside 20 bad ones: the healthy ans
 MINUTES ?= 30
 .PHONY: fuzz-pipelines
 fuzz-pipelines: $(VENV)/.dev ## random scikit-learn pipelines for MINUTES (30), each with and without a sample on 10,000 fresh rows
-	@PYTHONPATH=tests $(BIN)/python -W ignore -m pipelines.fuzz $(MINUTES) $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -W ignore -m runtimes.pipelines.fuzz $(MINUTES) $(ARGS)
 
 .PHONY: stories
 stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random, restarts (two minutes)
@@ -134,7 +134,7 @@ check: format-check lint types layers quick-test ## format, lint, types, import 
 
 .PHONY: quick-test
 quick-test: $(VENV)/.dev
-	@$(BIN)/pytest -q tests/unit tests/docs
+	@$(BIN)/pytest -q tests/docs tests/inputs tests/runtimes tests/settings tests/structure tests/tables tests/telemetry
 
 .PHONY: format-check
 format-check: $(VENV)/.dev

@@ -2,6 +2,9 @@
 
 import os
 import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import psycopg
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+import ai_platform
 from ai_platform import settings as configuration
 from ai_platform.local.embedded.servers import Servers, running_servers
 from ai_platform.settings import Settings
@@ -109,3 +113,28 @@ def platform(
     settings = platform_settings(servers, shared_database_url, iris, tmp_path_factory.mktemp("platform"))
     with Platform.running(settings) as running:
         yield running
+
+
+@pytest.fixture
+def spawned() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts Python programs in sessions of their own, and ends what is left of them."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **options: object) -> subprocess.Popen[str]:
+        process: subprocess.Popen[str] = subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**os.environ, "PYTHONPATH": str(Path(ai_platform.__file__).parents[1])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            **options,  # type: ignore[call-overload]
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=10)

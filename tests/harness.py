@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 import msgspec
+import psutil
 from sklearn.datasets import load_iris
 
 from ai_platform import settings as configuration
@@ -104,6 +105,14 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0, what: str = 
             return found
         assert time.monotonic() < limit, f"not within {seconds} s: {what}"
         time.sleep(0.02)
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -18,7 +18,7 @@ def seeds_of(name: str) -> list[bytes]:
     """Inputs to begin with."""
     if name != "protocol":
         return SEEDS[name]
-    from protocol.cases import every_case
+    from api.server.differential.cases import every_case
 
     return [bytes([len(case.whole) // 2 % 256]) + case.whole for case in every_case(0) if len(case.whole) < 600]
 

@@ -25,8 +25,8 @@ from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.onnx import file
 from ai_platform.runtimes.sklearn import pickle_names
 from ai_platform.settings import LimitSettings
-from protocol.observing import SEEN, Request, decoded
-from protocol.servers import our_configuration
+from api.server.differential.observing import SEEN, Request, decoded
+from api.server.differential.servers import our_configuration
 
 LIMITS = LimitSettings(rows=8)
 SIGNATURES = [

@@ -2,8 +2,8 @@
 
 import pytest
 
+from api.server.differential.cases import every_case
 from fuzz.targets import SEEDS, TARGETS, Protocol
-from protocol.cases import every_case
 
 FOUND: dict[str, list[bytes]] = {}
 

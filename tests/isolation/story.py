@@ -17,7 +17,7 @@ from ai_platform.models.publishing import Publisher
 from ai_platform.models.registry.aliases import PRODUCTION, Target
 from ai_platform.settings import Settings
 from harness import SAMPLE, Iris, Platform, environment, eventually
-from isolation.unvalidated import ANSWER, BAD, HEALTHY, LATER, ROW, named, put
+from predictions.catalog.unvalidated import ANSWER, BAD, HEALTHY, LATER, ROW, named, put
 
 HEALTHY_MODELS = int(os.environ.get("ISOLATION_HEALTHY", "6"))
 BAD_MODELS = int(os.environ.get("ISOLATION_BAD", str(len(BAD))))

@@ -1,42 +1,17 @@
+"""Folders and users that embedded servers meet on a machine."""
+
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src"
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, f"not within {seconds} s"
-        time.sleep(0.02)
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-@pytest.fixture(name="wait_until")
-def _wait_until() -> Callable[..., None]:
-    return wait_until
-
-
-@pytest.fixture(name="lives")
-def _lives() -> Callable[[int], bool]:
-    return lives
 
 
 @pytest.fixture
@@ -46,31 +21,6 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder)
-
-
-@pytest.fixture
-def spawned() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts Python programs in sessions of their own, and ends what is left of them."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str, **options: object) -> subprocess.Popen[str]:
-        process: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, *arguments],
-            env={**os.environ, "PYTHONPATH": str(SOURCE)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            **options,  # type: ignore[call-overload]
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=10)
 
 
 @pytest.fixture

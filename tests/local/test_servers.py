@@ -13,6 +13,7 @@ import redis
 
 from ai_platform.errors import StackError
 from ai_platform.local.embedded.servers import Servers, running_servers
+from harness import eventually
 
 
 @pytest.fixture(scope="module")
@@ -184,13 +185,13 @@ def test_an_ordinary_user_starts_both_inside_the_data_folder(as_nobody: Callable
 
 
 def test_a_first_start_that_was_killed_half_way_is_not_trusted_by_the_next(
-    open_folder: Path, spawned: Callable[..., subprocess.Popen[str]], wait_until: Callable[..., None]
+    open_folder: Path, spawned: Callable[..., subprocess.Popen[str]]
 ) -> None:
     folder = open_folder / "data"
     code = "import sys, pathlib; from ai_platform.local.embedded.servers import running_servers\n"
     code += "running_servers(pathlib.Path(sys.argv[1])).__enter__()"
     first = spawned("-c", code, str(folder))
-    wait_until(lambda: list(folder.glob("postgres/making-*/data/base/1")))
+    eventually(lambda: list(folder.glob("postgres/making-*/data/base/1")))
     first.send_signal(signal.SIGKILL)
     first.wait(10)
     assert not (folder / "postgres" / "data").exists()

@@ -20,8 +20,8 @@ from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.samples import from_frame
 from ai_platform.settings import Settings
 from harness import Iris, Platform
-from pipelines.comparison import admitted, unlike
-from pipelines.generator import Trained, trained
+from runtimes.pipelines.comparison import admitted, unlike
+from runtimes.pipelines.generator import Trained, trained
 
 FIRST = 9_000
 PIPELINES = int(os.environ.get("PIPELINES", "4"))

@@ -14,7 +14,7 @@ from ai_platform.storage.postgres import Database
 from ai_platform.storage.schema import migrate
 from ai_platform.telemetry import PREDICTION_LOG_DROPPED
 from harness import eventually
-from storage.writing import Writing, logged, written
+from predictions.log.writing import Writing, logged, written
 
 
 @pytest.fixture(scope="module")

@@ -153,7 +153,7 @@ class Format:
 
 
 class Runtime(Protocol):
-    """Loads one format. Every implementation passes `tests/conformance/test_runtimes.py`.
+    """Loads one format. Every implementation passes `tests/runtimes/conformance/test_runtimes.py`.
 
     An artifact is a readable, seekable binary file at its start, with a descriptor; the one loader has verified it, and
     closes it afterwards. What is read of it must be read before the call returns.

@@ -15,7 +15,7 @@ class ArtifactMismatch(ValueError):
 
 
 class ArtifactStore(Protocol):
-    """Keeps immutable bytes by their sha256; each passes `tests/conformance/test_artifact_stores.py`."""
+    """Keeps immutable bytes by their sha256; each passes `tests/storage/test_artifact_stores.py`."""
 
     def put(self, sha256: bytes, parts: Iterable[bytes]) -> int:
         """Store bytes given in parts of any size; storing the same bytes again changes nothing.
