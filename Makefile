@@ -8,7 +8,6 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-STORIES := tests/stack tests/cli tests/pages tests/promotion tests/access tests/storage tests/fuzz tests/processes tests/predictions/compute tests/bench tests/connections tests/isolation tests/pipelines
 
 .PHONY: help up test state-machine check format lint types layers train lock clean
 
@@ -27,7 +26,7 @@ image: ## build the container image
 	@docker compose build
 
 compose-test: $(VENV)/.dev ## the stack in containers: up, scaled, killed, restarted, down (needs a Docker Engine; 4 minutes)
-	@exec $(BIN)/pytest -x -rA -o python_files=story.py tests/compose $(ARGS)
+	@exec $(BIN)/pytest -x -rA -m compose tests/compose $(ARGS)
 
 BENCH = $(BIN)/python -m benchmarks
 
@@ -84,11 +83,11 @@ chaos-long: $(VENV)/.dev ## recovery at default settings: 50 kills of a worker, 
 
 .PHONY: live-change
 live-change: $(VENV)/.dev ## promote and roll back 50 times under 32 connections and 20,000 requests
-	@LIVE_CHANGES=50 LIVE_REQUESTS=20000 exec $(BIN)/pytest -s -o python_files=story.py tests/promotion $(ARGS)
+	@LIVE_CHANGES=50 LIVE_REQUESTS=20000 exec $(BIN)/pytest -s -m slow tests/predictions/catalog/test_promotion.py $(ARGS)
 
 .PHONY: restarts
 restarts: $(VENV)/.dev ## one of two API processes restarts ten times under load, all restart, one is killed, all end
-	@PROCESS_RESTARTS=10 exec $(BIN)/pytest -s -o python_files=story.py tests/processes $(ARGS)
+	@PROCESS_RESTARTS=10 exec $(BIN)/pytest -s -m slow tests/api/server/test_several_processes.py $(ARGS)
 
 .PHONY: audit fuzz
 audit: $(VENV)/.dev ## weaknesses: bandit on the code (none of high severity), pip-audit on every locked package
@@ -110,16 +109,16 @@ http-differential: $(VENV)/.dev ## thousands of connections read by the API, h11
 
 EXAMPLES ?= 200
 fuzz: $(VENV)/.dev ## EXAMPLES requests (200) of each kind for every operation of the API, thousands for each parser
-	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q -o python_files=story.py tests/fuzz $(ARGS)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q -m slow tests/fuzz $(ARGS)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --hypothesis-profile=fuzz tests/api/test_parsers.py tests/inputs/test_decoder.py
 
 .PHONY: scoring
 scoring: $(VENV)/.dev ## a million rows through `predict --file`, as CSV and as JSON, with the memory of the command (ten minutes)
-	@SCORED_ROWS=1000000 exec $(BIN)/pytest -s -o python_files=story.py tests/cli $(ARGS)
+	@SCORED_ROWS=1000000 exec $(BIN)/pytest -s -m slow tests/cli $(ARGS)
 
 .PHONY: isolation
 isolation: $(VENV)/.dev ## 50 healthy models beside 20 bad ones: the healthy answer, each bad one is named (three minutes)
-	@ISOLATION_HEALTHY=50 ISOLATION_BAD=20 $(BIN)/pytest -q -s -o python_files=story.py tests/isolation $(ARGS)
+	@ISOLATION_HEALTHY=50 ISOLATION_BAD=20 $(BIN)/pytest -q -s -m slow tests/predictions/catalog/test_bad_models.py $(ARGS)
 
 MINUTES ?= 30
 .PHONY: fuzz-pipelines
@@ -128,13 +127,13 @@ fuzz-pipelines: $(VENV)/.dev ## random scikit-learn pipelines for MINUTES (30), 
 
 .PHONY: stories
 stories: $(VENV)/.dev ## what takes long, in its short form: `up`, the how-to pages, promotions under load, requests at random, restarts (two minutes)
-	@exec $(BIN)/pytest -n 2 --dist loadfile -q -o python_files=story.py $(STORIES) $(ARGS)
+	@exec $(BIN)/pytest -n 2 --dist loadfile -q -m slow $(ARGS)
 
 check: format-check lint types layers quick-test ## format, lint, types, import rules, and the tests that need no server
 
 .PHONY: quick-test
 quick-test: $(VENV)/.dev
-	@$(BIN)/pytest -q tests/docs tests/inputs tests/runtimes tests/settings tests/structure tests/tables tests/telemetry
+	@$(BIN)/pytest -q -m quick
 
 .PHONY: format-check
 format-check: $(VENV)/.dev

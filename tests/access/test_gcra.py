@@ -1,9 +1,12 @@
 """The bucket's arithmetic, beside what it must mean."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_platform.access.gcra import Bucket, Limit, limit_of
+
+pytestmark = pytest.mark.quick
 
 RATES = st.floats(0.5, 1000)
 ARRIVALS = st.lists(st.tuples(st.floats(0, 2), st.integers(1, 50)), min_size=1, max_size=60)

@@ -31,6 +31,8 @@ from ai_platform.jobs.pages import cursor_of, position_of
 from ai_platform.models.registry import manifest
 from ai_platform.settings import Settings
 
+pytestmark = pytest.mark.quick
+
 SETTINGS = Settings()
 
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)

@@ -18,15 +18,6 @@ LONG_COUNT = int(os.environ.get("CHAOS_LONG_COUNT", str(min(COUNT, 3))))
 SEEN: dict[str, Counter[str]] = {}
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave `chaos` out unless `-m` speaks of it."""
-    if "chaos" in str(config.option.markexpr):
-        return
-    left = [item for item in items if item.get_closest_marker("chaos")]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if item not in left]
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`CHAOS_COUNT` times each crash point; those over ten seconds `CHAOS_LONG_COUNT`, the zombie `CHAOS_ZOMBIES`."""
     if "repetition" not in metafunc.fixturenames:

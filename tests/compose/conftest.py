@@ -1,4 +1,4 @@
-"""One stack for the whole story. Its tests are in `story.py`, which only `make compose-test` collects."""
+"""One stack for all of its tests, which only `make compose-test` runs."""
 
 from collections.abc import Iterator
 

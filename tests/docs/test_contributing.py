@@ -10,6 +10,8 @@ import pytest
 from ai_platform.runtimes.base.runtime import Hints, Runtime
 from ai_platform.runtimes.catalogue import format_of
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[2]
 # Files that a reader would make.
 INVENTED = {"json_table.py", "0002_job_notes.py"}

@@ -10,6 +10,8 @@ import typer
 from ai_platform import cli
 from ai_platform.cli.app import app
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path

@@ -13,6 +13,8 @@ from ai_platform.api.app import ROUTES
 from ai_platform.api.openapi import predictions
 from ai_platform.codecs.problem_details import PROBLEMS
 
+pytestmark = pytest.mark.quick
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 

@@ -16,6 +16,8 @@ from ai_platform.runtimes.base.runtime import Value
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
+pytestmark = pytest.mark.quick
+
 NAMES = ("length", "width", "größe")
 LIMITS = LimitSettings(rows=8)
 SIGNATURE = Signature(inputs=tuple(Feature(name=name) for name in NAMES))

@@ -10,6 +10,8 @@ from ai_platform.inputs.decoder import InstanceDecoder
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
+pytestmark = pytest.mark.quick
+
 LIMITS = LimitSettings()
 FEATURES = {
     "member": Feature(name="member", type="boolean"),

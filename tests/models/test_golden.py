@@ -10,6 +10,8 @@ from ai_platform.models.registry.manifest import Golden, Manifest
 from ai_platform.runtimes.base.runtime import Outputs, Rows
 from ai_platform.runtimes.base.signature import Feature, Signature
 
+pytestmark = pytest.mark.quick
+
 
 class Answering:
     """A model that gives the same whatever it is asked."""

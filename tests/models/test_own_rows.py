@@ -10,6 +10,8 @@ from ai_platform.models.validation.own_rows import require_admitted
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
+pytestmark = pytest.mark.quick
+
 TEXT = Feature(name="note", type="string", example="a word")
 COUNT = Feature(name="count", type="integer", example=1)
 MAYBE = Feature(name="maybe", type="boolean", nullable=True)

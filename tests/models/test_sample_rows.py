@@ -6,6 +6,8 @@ from ai_platform.errors import ArtifactRefused
 from ai_platform.models.validation.sample_rows import in_signature_order, synthetic_row
 from ai_platform.runtimes.base.signature import Feature, Signature
 
+pytestmark = pytest.mark.quick
+
 MODEL = Signature(
     inputs=(
         Feature(name="age", minimum=10.0, maximum=30.0),

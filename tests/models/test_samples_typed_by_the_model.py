@@ -22,6 +22,8 @@ from ai_platform.runtimes.base.signature import Signature
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.samples import Sample, read
 
+pytestmark = pytest.mark.quick
+
 rng = np.random.default_rng(0)
 X = rng.normal(size=120)
 LEFT = (X > 0).astype(int)

@@ -20,6 +20,8 @@ from ai_platform.runtimes.base.runtime import Hints, LoadedModel, Outputs
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
 
+pytestmark = pytest.mark.quick
+
 X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
 ROWS: list[list[Any]] = X.astype(float).tolist()
 LABELS = (X[:, :3] > 0).astype(int)

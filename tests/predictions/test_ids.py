@@ -3,7 +3,11 @@
 import os
 import uuid
 
+import pytest
+
 from ai_platform.predictions.ids import new_id, new_text
+
+pytestmark = pytest.mark.quick
 
 
 def test_ids_are_uuids_of_version_7() -> None:

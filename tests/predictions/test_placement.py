@@ -15,6 +15,8 @@ from ai_platform.predictions.compute import ipc
 from ai_platform.predictions.model.placement import Placement, measure
 from ai_platform.runtimes.base.runtime import Outputs, Rows
 
+pytestmark = pytest.mark.quick
+
 SECONDS = 0.004
 
 

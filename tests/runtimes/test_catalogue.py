@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.quick
+
 LIBRARIES = ("lightgbm", "onnx", "onnxruntime", "pandas", "skl2onnx", "sklearn", "skops", "xgboost")
 
 

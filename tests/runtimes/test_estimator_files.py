@@ -28,6 +28,8 @@ from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.sklearn import pickle_format, skops_format
 from ai_platform.runtimes.sklearn.pickle_names import find
 
+pytestmark = pytest.mark.quick
+
 PICKLE, SKOPS = FORMATS["sklearn-pickle"], FORMATS["sklearn-skops"]
 ONE = Signature(inputs=(Feature(name="x0"),))
 TABLE, TARGET = np.array([[1.0], [2.0], [3.0], [4.0]]), [1.0, 2.0, 3.0, 4.0]

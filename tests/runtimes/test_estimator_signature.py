@@ -21,6 +21,8 @@ from ai_platform.runtimes.samples import from_frame
 from ai_platform.runtimes.sklearn.model import SklearnModel
 from ai_platform.runtimes.sklearn.signature import signature_of
 
+pytestmark = pytest.mark.quick
+
 NONE = Hints()
 SIZE = 40
 TABLE = pd.DataFrame({

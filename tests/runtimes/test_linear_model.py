@@ -20,6 +20,8 @@ from ai_platform.runtimes.onnx.linear_form import LINEAR_KEY
 from ai_platform.runtimes.onnx.linear_model import LinearModel
 from ai_platform.runtimes.onnx.model import OnnxRuntime
 
+pytestmark = pytest.mark.quick
+
 RANDOM = np.random.default_rng(7)
 ROWS = RANDOM.normal(scale=3, size=(240, 4))
 TWO = (ROWS[:, 0] + ROWS[:, 1] > 0).astype(int)

@@ -10,6 +10,8 @@ from ai_platform.runtimes.base.runtime import Hints
 from ai_platform.runtimes.catalogue import FORMATS
 from ai_platform.runtimes.onnx.reasons import reason
 
+pytestmark = pytest.mark.quick
+
 FAIL = "[ONNXRuntimeError] : 1 : FAIL : "
 LOWER = helper.make_node("StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale="xx_XX")
 SAME = helper.make_node("Identity", ["x"], ["y"])

@@ -17,6 +17,8 @@ from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.onnx.file import INSIDE, facts_of, walk
 from ai_platform.runtimes.onnx.model import OnnxRuntime
 
+pytestmark = pytest.mark.quick
+
 TWO = Signature(inputs=(Feature(name="a"), Feature(name="b")))
 ELSEWHERE = "keeps data in other files"
 

@@ -7,6 +7,8 @@ import pytest
 
 from ai_platform.runtimes.base.pool import Pool
 
+pytestmark = pytest.mark.quick
+
 
 def test_many_who_ask_at_once_cause_one_load() -> None:
     loads: list[str] = []

@@ -12,6 +12,8 @@ from ai_platform.runtimes.base.runtime import Hints, LoadedModel
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.runtimes.catalogue import FORMATS
 
+pytestmark = pytest.mark.quick
+
 PYTHON = FORMATS["python"]
 ONE = (Feature(name="a"),)
 

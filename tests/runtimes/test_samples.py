@@ -10,6 +10,8 @@ import pytest
 from ai_platform.runtimes.base.signature import Feature
 from ai_platform.runtimes.samples import MOST_KEPT, from_frame, read
 
+pytestmark = pytest.mark.quick
+
 CSV = """age,income,city,member,since,target
 31,1200.5,Rome,true,5,yes
 45,,Paris,false,,no

@@ -16,6 +16,8 @@ from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.serving.decoding import LARGE_BYTES, MOST_BESIDE, Decoding
 from ai_platform.settings import LimitSettings
 
+pytestmark = pytest.mark.quick
+
 NUMBERS = Signature(inputs=(Feature(name="size"), Feature(name="weight")))
 WORDS = Signature(inputs=(Feature(name="size"), Feature(name="colour", type="string")))
 

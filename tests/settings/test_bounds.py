@@ -15,6 +15,8 @@ from ai_platform.access.key_spec import KeySpec
 from ai_platform.errors import InvalidInput
 from ai_platform.settings import Settings
 
+pytestmark = pytest.mark.quick
+
 BEYOND = (-1, -1e-300, 1e-300, 5e-324, 1e300, 10**30, 10**400, math.nan, math.inf, -math.inf)
 LEAST = {"owner": "somebody", "scopes": ["predict"]}
 

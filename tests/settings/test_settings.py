@@ -9,6 +9,8 @@ import pytest
 from ai_platform.errors import InvalidSettings
 from ai_platform.settings import EXAMPLES, SECRETS, Settings, load, variables
 
+pytestmark = pytest.mark.quick
+
 
 def test_a_misspelt_variable_stops_the_start_with_its_nearest_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AI_PLATFORM_JOBS__LEASE_SECOND", "8")

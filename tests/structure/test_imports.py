@@ -10,6 +10,8 @@ import pytest
 
 import ai_platform
 
+pytestmark = pytest.mark.quick
+
 SOURCE = Path(ai_platform.__file__).parent
 LIBRARIES = {"sklearn", "pandas", "scipy", "onnx", "onnxruntime", "skl2onnx", "skops", "xgboost", "lightgbm", "joblib"}
 # Calls and classes that execute what they read.

@@ -9,6 +9,8 @@ import pytest
 
 import ai_platform
 
+pytestmark = pytest.mark.quick
+
 SOURCE = Path(ai_platform.__file__).parent
 MOST_LINES = 350
 MOST_FILES = 15

@@ -17,6 +17,8 @@ from ai_platform.tables.names import folded, nearest, spelt
 from ai_platform.tables.opening import open_table
 from ai_platform.tables.table import Row, TableUnreadable
 
+pytestmark = pytest.mark.quick
+
 DELIMITERS = [",", ";", "\t", "|"]
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")), min_size=1, max_size=6)
 # What the bytes of a table are made of, so that more of them are nearly one.

@@ -1,8 +1,11 @@
 """Gauges of several processes on one port."""
 
+import pytest
 from prometheus_client import Gauge
 
 from ai_platform import telemetry
+
+pytestmark = pytest.mark.quick
 
 
 def test_each_gauge_says_how_the_values_of_several_processes_become_one() -> None:

@@ -5,6 +5,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ai_platform.telemetry import LATENCY_BUCKETS, Tally
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def registry() -> CollectorRegistry:

@@ -9,6 +9,8 @@ import uvloop
 
 from ai_platform.api.server.sharing import Acceptor, Counts
 
+pytestmark = pytest.mark.quick
+
 CALLERS = 40
 
 

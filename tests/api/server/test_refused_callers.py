@@ -5,6 +5,7 @@ import socket
 import time
 from typing import Any
 
+import pytest
 import uvloop
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -14,6 +15,8 @@ from ai_platform.api.prediction.paths import PredictionPath
 from ai_platform.api.server.protocol import REFUSED_SECONDS, bounded
 from ai_platform.serving.resolver import Target
 from ai_platform.settings import LimitSettings
+
+pytestmark = pytest.mark.quick
 
 REQUEST = b"POST /predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"

@@ -17,6 +17,8 @@ from ai_platform.predictions.compute.wait_estimate import WaitEstimate, retry_af
 from ai_platform.predictions.model.placement import Placement
 from ai_platform.predictions.model.prepared import PreparedModel
 
+pytestmark = pytest.mark.quick
+
 BY_ROW = Placement(call_seconds=0.0, row_seconds=0.02, loop_rows=0, apart="threads", batch_rows=1)
 BY_CALL = replace(BY_ROW, call_seconds=0.02, row_seconds=0.0, batch_rows=1_000)
 

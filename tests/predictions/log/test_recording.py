@@ -19,6 +19,8 @@ from ai_platform.settings import DatabaseSettings, LimitSettings, PredictionLogS
 from ai_platform.storage.postgres import Database
 from ai_platform.telemetry import PREDICTION_LOG_CUT, PREDICTION_LOG_DROPPED
 
+pytestmark = pytest.mark.quick
+
 SEED = 20
 DECODER = InstanceDecoder(Signature(inputs=(Feature(name="x", type="number"),)), LimitSettings())
 PREPARED: Any = SimpleNamespace(served=SimpleNamespace(name="iris", version=3), decoder=DECODER)

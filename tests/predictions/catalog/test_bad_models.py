@@ -19,6 +19,8 @@ from ai_platform.settings import Settings
 from harness import SAMPLE, Iris, Platform, environment, eventually
 from predictions.catalog.unvalidated import ANSWER, BAD, HEALTHY, LATER, ROW, named, put
 
+pytestmark = pytest.mark.slow
+
 HEALTHY_MODELS = int(os.environ.get("ISOLATION_HEALTHY", "6"))
 BAD_MODELS = int(os.environ.get("ISOLATION_BAD", str(len(BAD))))
 # Bad ones sort before the others: what comes first must not hold up what comes after.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("Throughput on one core", "A slow neighbour", "Overload", "Memory under load", "Restarts under load")
 PAGES = ("synchronous", "profile", "auth", "job-cost")

@@ -21,6 +21,8 @@ from ai_platform.api.http.deadline import LONGEST_MS
 from ai_platform.settings import Settings
 from harness import Platform, eventually
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
 LONG = EXAMPLES > 10
 # Their bodies have rules that a schema says badly: one of two members, integers that are written without a point.

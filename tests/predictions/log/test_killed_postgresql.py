@@ -16,6 +16,8 @@ from ai_platform.telemetry import PREDICTION_LOG_DROPPED
 from harness import eventually
 from predictions.log.writing import Writing, logged, written
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[tuple[Server, Settings]]:

@@ -1,3 +1,5 @@
+"""`ai-platform up` as a person runs it: what is started, killed, left over and stopped."""
+
 import json
 import os
 import random
@@ -22,7 +24,7 @@ from ai_platform.processes.programs import Role
 from ai_platform.processes.status import Entry, read_status
 
 # The group keeps these tests in one process of pytest-xdist (`--dist loadgroup`), where they share one platform.
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("up")]
+pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.xdist_group("up")]
 
 SOURCE = Path(__file__).parents[2] / "src"
 IRIS = {"features": [5.1, 3.5, 1.4, 0.2]}

@@ -16,6 +16,8 @@ import pytest
 from ai_platform.settings import Settings
 from harness import Iris, Platform, environment, eventually
 
+pytestmark = pytest.mark.slow
+
 FORMATS = Path(__file__).parents[2] / "docs" / "how-to" / "formats"
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN_ROWS = 20

@@ -1,6 +1,6 @@
 """Random pipelines published on a running platform, with a sample and without, and asked over HTTP.
 
-The short form has four; `PIPELINES=40 make stories ARGS=tests/pipelines/story.py` asks for more.
+The short form has four; `PIPELINES=40 make stories ARGS=tests/runtimes/pipelines` asks for more.
 """
 
 import os
@@ -22,6 +22,8 @@ from ai_platform.settings import Settings
 from harness import Iris, Platform
 from runtimes.pipelines.comparison import admitted, unlike
 from runtimes.pipelines.generator import Trained, trained
+
+pytestmark = pytest.mark.slow
 
 FIRST = 9_000
 PIPELINES = int(os.environ.get("PIPELINES", "4"))

@@ -18,6 +18,8 @@ from ai_platform.settings import Settings
 from ai_platform.storage.postgres import Database
 from harness import SAMPLE, Iris, Platform, eventually, publish_iris
 
+pytestmark = pytest.mark.slow
+
 # `make live-change` asks for the numbers of the promise.
 CHANGES = int(os.environ.get("LIVE_CHANGES", "6"))
 REQUESTS = int(os.environ.get("LIVE_REQUESTS", "2000"))

@@ -16,6 +16,8 @@ import pytest
 from ai_platform.settings import Settings
 from harness import Platform, environment
 
+pytestmark = pytest.mark.slow
+
 ROWS = int(os.environ.get("SCORED_ROWS", "60000"))
 FEW = 5_000
 # What Python's allocator and a longer line of the bar may take more.

@@ -1,7 +1,7 @@
 """Very many connections at one API process: idle, half open, slow to send, slow to read, and a flood of new ones.
 
 Each kind has a bound of memory in kB over the process's rest, which docs/operations/deploy.md states. The short form
-has 500 connections; `CONNECTIONS=10000 make stories ARGS=tests/connections/story.py` is the long one.
+has 500 connections; `CONNECTIONS=10000 make stories ARGS=tests/api/server/test_many_connections.py` is the long one.
 """
 
 import contextlib
@@ -19,6 +19,8 @@ import pytest
 
 from ai_platform.settings import Settings
 from harness import Platform, eventually
+
+pytestmark = pytest.mark.slow
 
 CONNECTIONS = int(os.environ.get("CONNECTIONS", "500"))
 # Each has some hundred answers computed before it is found out.

@@ -18,6 +18,8 @@ from predictions.compute.costly import DIES, FINE
 from predictions.compute.flood import flood
 from predictions.compute.publishing import SECONDS, publish_costly
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_call_whose_process_is_killed_is_computed_by_the_next(site: Site) -> None:
     killed = site.compute_process()

@@ -22,6 +22,8 @@ from compose.docker import ROOT, URL, Stack
 from compose.load import Call, Load
 from compose.waiting import wait_until
 
+pytestmark = pytest.mark.compose
+
 MODEL_SECONDS = 30
 SCALE_SECONDS = 60
 # How far the in-flight window reaches past the kill: until the kernel has closed the dead process's sockets.

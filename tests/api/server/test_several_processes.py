@@ -6,14 +6,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
+import pytest
 
 from access.load import offer
 from access.test_limits import BURST, RATE, SECONDS
 from ai_platform.access import keys
 from ai_platform.storage.postgres import Database
+from api.server.conftest import Several
+from api.server.load import Load
 from harness import SAMPLE, eventually
-from processes.conftest import Several
-from processes.load import Load
+
+pytestmark = pytest.mark.slow
 
 # `make restarts` asks for the number of the promise.
 RESTARTS = int(os.environ.get("PROCESS_RESTARTS", "3"))

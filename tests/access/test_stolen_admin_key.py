@@ -18,6 +18,8 @@ from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.storage import audit
 from ai_platform.storage.postgres import Database
 
+pytestmark = pytest.mark.slow
+
 OCTETS = {"Content-Type": "application/octet-stream"}
 INPUTS = (Feature(name="x", example=1.0),)
 
