@@ -2,9 +2,7 @@
 
 import asyncio
 import hashlib
-import uuid
 from collections import deque
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +15,7 @@ from ai_platform.inputs.instances import Instances
 from ai_platform.jobs import statements
 from ai_platform.jobs.backlog import Backlog
 from ai_platform.jobs.notifier import Notifier
-from ai_platform.predictions.ids import new_id
+from ai_platform.jobs.submission import Accepted, Submission, first_of_each_key
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.processes.background import TaskLoop
 from ai_platform.settings import JobSettings
@@ -28,41 +26,7 @@ log = logger(__name__)
 
 GROUP_ROWS = 256  # one INSERT of 256 rows costs a few milliseconds; larger groups would only delay their first caller
 MAX_WAITING = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A job that is committed.
-
-    Attributes:
-        id: its id.
-        replayed: whether an earlier request with the same Idempotency-Key made it.
-        state: where it stands, `queued` unless it was replayed.
-        model: its model.
-        version: the version that it is pinned to.
-    """
-
-    id: uuid.UUID
-    model: str
-    version: int
-    replayed: bool = False
-    state: str = "queued"
-
-
-@dataclass(eq=False, slots=True)
-class _Submission:
-    owner: str
-    model: str
-    version: int
-    input: str
-    key: str | None
-    request_hash: bytes
-    hard_limit: float
-    expires_in: float | None
-    retry_of: uuid.UUID | None
-    waiting_jobs: int | None
-    outcome: "asyncio.Future[Accepted]"
-    id: uuid.UUID = field(default_factory=new_id)
+STOPPING = "the server is stopping; try again"
 
 
 class JobAcceptance:
@@ -89,7 +53,7 @@ class JobAcceptance:
         self._pool = pool
         self._notifier = notifier
         self._backlog = backlog
-        self._waiting: deque[_Submission] = deque()
+        self._waiting: deque[Submission] = deque()
         self._arrived = asyncio.Event()
         self._loop = TaskLoop("acceptance", self._commit_waiting, failure="jobs not accepted", pause=0.0)
 
@@ -98,8 +62,10 @@ class JobAcceptance:
         self._loop.start()
 
     async def close(self) -> None:
-        """Stop; callers that still wait get `StorageUnavailable` from their time limit."""
+        """Stop; callers that still wait get `StorageUnavailable`."""
         await self._loop.close()
+        for submission in self._waiting:
+            submission.fail(StorageUnavailable(STOPPING))
 
     async def accept(
         self,
@@ -132,7 +98,7 @@ class JobAcceptance:
         """
         served = prepared.served
         return await self._submit(
-            _Submission(
+            Submission(
                 owner=owner,
                 model=served.name,
                 version=served.version,
@@ -162,7 +128,7 @@ class JobAcceptance:
         if row["state"] not in {"failed", "expired", "cancelled"}:
             raise JobNotRetryable(f"the job is {row['state']}; it must have failed, expired or been cancelled")
         return await self._submit(
-            _Submission(
+            Submission(
                 owner=row["owner"],
                 model=row["model"],
                 version=row["version"],
@@ -177,7 +143,7 @@ class JobAcceptance:
             )
         )
 
-    async def _submit(self, submission: _Submission) -> Accepted:
+    async def _submit(self, submission: Submission) -> Accepted:
         try:
             self._backlog.admit(submission.owner, submission.id, submission.waiting_jobs)
         except Overloaded as refusal:
@@ -192,7 +158,7 @@ class JobAcceptance:
         JOBS_ACCEPTED.inc()
         return accepted
 
-    async def _commit_in_time(self, submission: _Submission) -> Accepted:
+    async def _commit_in_time(self, submission: Submission) -> Accepted:
         if len(self._waiting) >= MAX_WAITING:
             raise Overloaded("too many jobs wait to be accepted")
         self._waiting.append(submission)
@@ -203,7 +169,7 @@ class JobAcceptance:
         except TimeoutError:
             raise StorageUnavailable("the job could not be stored in time; nothing was promised, try again") from None
 
-    async def _replay_only(self, submission: _Submission, refusal: Overloaded) -> Accepted:
+    async def _replay_only(self, submission: Submission, refusal: Overloaded) -> Accepted:
         """With the queue full: what was accepted under this key before is still answered.
 
         Raises:
@@ -222,27 +188,34 @@ class JobAcceptance:
     async def _commit_waiting(self) -> float:
         await self._arrived.wait()
         self._arrived.clear()
-        while group := self._next_group():
-            try:
-                await self._commit(group)
-            except BaseException as error:
-                stops = isinstance(error, asyncio.CancelledError)
-                why = "the server is stopping" if stops else "the job could not be stored"
-                _fail(group, StorageUnavailable(f"{why}; try again"))
-                self._arrived.set()  # for those who wait behind them
-                raise
+        try:
+            while group := self._next_group():
+                await self._commit_or_fail(group)
+        finally:
+            if self._waiting:  # after an error too: nobody may arrive behind them who would wake this loop
+                self._arrived.set()
         return 0.0
 
-    def _next_group(self) -> list[_Submission]:
-        group: list[_Submission] = []
+    async def _commit_or_fail(self, group: list[Submission]) -> None:
+        try:
+            await self._commit(group)
+        except BaseException as error:
+            stops = isinstance(error, asyncio.CancelledError)
+            for submission in group:
+                submission.fail(StorageUnavailable(STOPPING if stops else "the job could not be stored; try again"))
+            error.add_note(f"{len(group)} jobs")
+            raise
+
+    def _next_group(self) -> list[Submission]:
+        group: list[Submission] = []
         while self._waiting and len(group) < GROUP_ROWS:
             submission = self._waiting.popleft()
             if not submission.outcome.done():  # its caller has not left
                 group.append(submission)
         return group
 
-    async def _commit(self, group: list[_Submission]) -> None:
-        first = _first_of_each_key(group)
+    async def _commit(self, group: list[Submission]) -> None:
+        first = first_of_each_key(group)
         try:
             await self._insert(first)
         except psycopg.OperationalError:
@@ -258,13 +231,13 @@ class JobAcceptance:
         if rest:
             await self._answer_replays(rest)
 
-    async def _commit_one(self, submission: _Submission) -> None:
+    async def _commit_one(self, submission: Submission) -> None:
         try:
             await self._insert([submission])
         except psycopg.Error:
-            _fail([submission], StorageUnavailable("the job could not be stored; try again"))
+            submission.fail(StorageUnavailable("the job could not be stored; try again"))
 
-    async def _insert(self, group: list[_Submission]) -> None:
+    async def _insert(self, group: list[Submission]) -> None:
         reach("accept.before_insert")
         async with self._pool.connection() as connection:
             cursor = await connection.execute(statements.ACCEPT, self._parameters(group))
@@ -274,9 +247,9 @@ class JobAcceptance:
         fresh = [submission for submission in group if submission.id in inserted or submission.key is None]
         self._notifier.notify((submission.model, submission.version, submission.id) for submission in fresh)
         for submission in fresh:
-            _resolve(submission, Accepted(submission.id, submission.model, submission.version))
+            submission.resolve(Accepted(submission.id, submission.model, submission.version))
 
-    def _parameters(self, group: list[_Submission]) -> dict[str, Any]:
+    def _parameters(self, group: list[Submission]) -> dict[str, Any]:
         return {
             "ids": [submission.id for submission in group],
             "owners": [submission.owner for submission in group],
@@ -292,13 +265,13 @@ class JobAcceptance:
             "max_attempts": self._jobs.max_attempts,
         }
 
-    async def _answer_replays(self, group: list[_Submission]) -> None:
+    async def _answer_replays(self, group: list[Submission]) -> None:
         """Those whose key is kept already: by an earlier request, by one of this group, or by a try of their own."""
         kept = await self._kept(group)
         for submission in group:
             self._answer_replay(submission, kept.get((submission.owner, submission.key)))
 
-    async def _kept(self, group: list[_Submission]) -> dict[tuple[str, str | None], dict[str, Any]]:
+    async def _kept(self, group: list[Submission]) -> dict[tuple[str, str | None], dict[str, Any]]:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
                 statements.KEPT_KEYS,
@@ -309,41 +282,18 @@ class JobAcceptance:
             )
             return {(row["owner"], row["key"]): row for row in await cursor.fetchall()}
 
-    def _answer_replay(self, submission: _Submission, row: dict[str, Any] | None) -> None:
+    def _answer_replay(self, submission: Submission, row: dict[str, Any] | None) -> None:
         if row is None:
-            _fail([submission], StorageUnavailable("the Idempotency-Key expired just now; try again"))
+            submission.fail(StorageUnavailable("the Idempotency-Key expired just now; try again"))
         elif row["request_hash"] != submission.request_hash:
-            _fail([submission], IdempotencyKeyReused("this Idempotency-Key was used with another request"))
+            submission.fail(IdempotencyKeyReused("this Idempotency-Key was used with another request"))
         else:
             replayed = row["job_id"] != submission.id
             if not replayed:  # its own first try was committed, and the answer to that was lost
                 self._notifier.notify([(submission.model, submission.version, submission.id)])
-            _resolve(submission, Accepted(row["job_id"], row["model"], row["version"], replayed, row["state"]))
+            submission.resolve(Accepted(row["job_id"], row["model"], row["version"], replayed, row["state"]))
 
 
 def request_hash(model: str, version: int | None, body: bytes) -> bytes:
     """What makes two requests with one Idempotency-Key the same: their target and their body's bytes (sha256)."""
     return hashlib.sha256(f"{model}:{version or ''}:".encode() + body).digest()
-
-
-def _first_of_each_key(group: list[_Submission]) -> list[_Submission]:
-    seen: set[tuple[str, str]] = set()
-    first = []
-    for submission in group:
-        if submission.key is not None:
-            if (submission.owner, submission.key) in seen:
-                continue
-            seen.add((submission.owner, submission.key))
-        first.append(submission)
-    return first
-
-
-def _resolve(submission: _Submission, accepted: Accepted) -> None:
-    if not submission.outcome.done():
-        submission.outcome.set_result(accepted)
-
-
-def _fail(group: list[_Submission], error: Exception) -> None:
-    for submission in group:
-        if not submission.outcome.done():
-            submission.outcome.set_exception(error)

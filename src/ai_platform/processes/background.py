@@ -18,7 +18,7 @@ _AGAIN_SECONDS = 0.25
 
 
 class _Failures:
-    """Tells of the failures of one loop; the same one again is counted, and said once."""
+    """Tells of the failures of one loop, with their notes; the same one again is counted, and said once."""
 
     def __init__(self, name: str, failure: str) -> None:
         self._name, self._failure, self._said = name, failure, ""
@@ -27,7 +27,8 @@ class _Failures:
         LOOP_FAILURES.labels(self._name).inc()
         why = f"{type(error).__name__}: {error}"
         if why != self._said:
-            log.warning(self._failure, loop=self._name, why=why)
+            notes = getattr(error, "__notes__", ())  # what a step says of it beside, such as how much it concerns
+            log.warning(self._failure, loop=self._name, why=why, **({"note": "; ".join(notes)} if notes else {}))
         self._said = why
 
     def forget(self) -> None:

@@ -8,7 +8,8 @@ anything of the request is read, `read`, and `predict` or `submit`. The fast pat
 from collections.abc import Callable
 
 from ai_platform.codecs.codec import Codec
-from ai_platform.jobs.acceptance import Accepted, JobAcceptance, request_hash
+from ai_platform.jobs.acceptance import JobAcceptance, request_hash
+from ai_platform.jobs.submission import Accepted
 from ai_platform.predictions.ids import new_text
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.serving.authorizer import Authorizer

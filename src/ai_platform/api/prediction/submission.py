@@ -15,9 +15,9 @@ from ai_platform.api.http.parameters import seconds_of
 from ai_platform.api.http.request_head import Headers, RequestHead
 from ai_platform.api.prediction.paths import PredictionPath
 from ai_platform.errors import InvalidHeader, InvalidParameter, PlatformError
-from ai_platform.jobs.acceptance import Accepted
 from ai_platform.jobs.following import wait_for_end
 from ai_platform.jobs.job import Job
+from ai_platform.jobs.submission import Accepted
 from ai_platform.serving.bootstrap import Services
 from ai_platform.serving.predictor import PredictionRequest
 
