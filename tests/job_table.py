@@ -28,11 +28,12 @@ class JobTable:
         owner: str = "anonymous",
         job_id: Any = None,
         model: str = "iris",
+        version: int = 1,
         hard_limit: float = 60.0,
     ) -> Any:
         job_id = job_id or new_id()
         self.run(
-            statements.ACCEPT, ids=[job_id], owners=[owner], models=[model], versions=[1],
+            statements.ACCEPT, ids=[job_id], owners=[owner], models=[model], versions=[version],
             inputs=['{"rows":[[5.1,3.5,1.4,0.2]],"single":true}'], keys=[key], hashes=[b"hash"],
             hard_limits=[hard_limit], lifetimes=[None], retries_of=[None],
             key_lifetime=timedelta(hours=24), max_attempts=max_attempts,
