@@ -1,6 +1,7 @@
 """What a stranger may rely on in the tree: no circle of imports, no overfull folder, no long file."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -12,6 +13,7 @@ import ai_platform
 pytestmark = pytest.mark.quick
 
 SOURCE = Path(ai_platform.__file__).parent
+TESTS = Path(__file__).parents[1]
 MOST_LINES = 350
 MOST_FILES = 15
 
@@ -56,3 +58,8 @@ def test_no_folder_has_many_files() -> None:
     folders = {path.parent for path in SOURCE.rglob("*.py")}
     counts = {str(folder.relative_to(SOURCE)): len([*folder.glob("*.py"), *folder.glob("*.sql")]) for folder in folders}
     assert {folder: files for folder, files in counts.items() if files > MOST_FILES + 1} == {}  # beside `__init__`
+
+
+def test_no_folder_of_tests_has_many_files() -> None:
+    counts = Counter(path.parent.relative_to(TESTS).as_posix() for path in TESTS.rglob("*.py"))
+    assert {folder: files for folder, files in counts.items() if files > MOST_FILES} == {}
