@@ -17,6 +17,7 @@ from ai_platform.jobs.notifier import Notifier
 from ai_platform.jobs.submission import Accepted
 from ai_platform.predictions.ids import new_id
 from ai_platform.predictions.model.prepared import PreparedModel
+from ai_platform.processes import background
 from ai_platform.settings import Settings
 from ai_platform.storage.postgres import async_pool
 from harness import eventually
@@ -107,9 +108,11 @@ def test_a_connection_that_breaks_under_a_commit_costs_nobody_their_job(
 
 
 def test_with_the_database_away_each_caller_is_told_and_once_it_is_back_jobs_are_accepted(
-    through_proxy: Settings, proxy: TcpProxy, job_table: JobTable, capsys: pytest.CaptureFixture[str]
+    through_proxy: Settings, proxy: TcpProxy, job_table: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = through_proxy.database.model_copy(update={"statement_seconds": 0.3, "connect_seconds": 1})
+    database = through_proxy.database.model_copy(update={"statement_seconds": 1.0, "connect_seconds": 1})
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(background, "log", SimpleNamespace(warning=lambda event, **facts: said.append({event: facts})))
 
     async def scenario(door: Door) -> None:
         door.acceptance.start()
@@ -124,8 +127,7 @@ def test_with_the_database_away_each_caller_is_told_and_once_it_is_back_jobs_are
 
     with_door(through_proxy.model_copy(update={"database": database}), scenario)
     assert committed(job_table) == 2
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "jobs not accepted" in line]
-    assert "3 jobs" in line
+    assert said[0]["jobs not accepted"]["note"] == "jobs: 3"
 
 
 def test_a_row_that_the_database_refuses_fails_alone(settings: Settings, job_table: JobTable) -> None:

@@ -66,8 +66,9 @@ def before_recording(monkeypatch: pytest.MonkeyPatch, act: Callable[[list[Claime
 
 
 def test_what_a_notification_names_is_run_and_then_what_waits_longest(
-    settings: Settings, job_table: JobTable, child_of: Callable[[Settings], Child]
+    settings: Settings, job_table: JobTable, child_of: Callable[[Settings], Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(running, "DRAIN_SECONDS", SECONDS)
     first, second, named = (job_table.accept() for _ in range(3))
     child = child_of(settings)
     with client(settings) as valkey, valkey.pubsub(ignore_subscribe_messages=True) as channel:

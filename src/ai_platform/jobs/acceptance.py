@@ -203,7 +203,7 @@ class JobAcceptance:
             stops = isinstance(error, asyncio.CancelledError)
             for submission in group:
                 submission.fail(StorageUnavailable(STOPPING if stops else "the job could not be stored; try again"))
-            error.add_note(f"{len(group)} jobs")
+            error.add_note(f"jobs: {len(group)}")
             raise
 
     def _next_group(self) -> list[Submission]:
