@@ -71,9 +71,9 @@ def test_what_a_notification_names_is_run_and_then_what_waits_longest(
     monkeypatch.setattr(running, "DRAIN_SECONDS", SECONDS)
     first, second, named = (job_table.accept() for _ in range(3))
     child = child_of(settings)
-    with client(settings) as valkey, valkey.pubsub(ignore_subscribe_messages=True) as channel:
+    with client(settings) as valkey, valkey.pubsub() as channel:
         channel.subscribe(FINISHED_CHANNEL)
-        eventually(lambda: dict(valkey.pubsub_numsub(FINISHED_CHANNEL)).get(FINISHED_CHANNEL.encode()), what="listens")
+        eventually(lambda: channel.get_message(timeout=0.1), what="it is subscribed")
         child.runner.run([str(named)])
         hints: list[Any] = [eventually(lambda: channel.get_message(timeout=0.1), what="a hint") for _ in range(2)]
     assert states(job_table, first, second, named) == ["succeeded"] * 3

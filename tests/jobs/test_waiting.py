@@ -127,10 +127,10 @@ def test_hints_that_name_no_job_are_passed_over_and_listening_goes_on(settings: 
                 eventually, partial(valkey.publish, FINISHED_CHANNEL, b"no id"), SECONDS, "it listens"
             )
             for hint in (b"\xff\xfe", b"", str(new_id()).encode(), b"x " * 100):
-                assert valkey.publish(FINISHED_CHANNEL, hint) == 1
+                assert valkey.publish(FINISHED_CHANNEL, hint)
             assert not await watch.news(0)
             end(job_table, job_id)
-            assert valkey.publish(FINISHED_CHANNEL, str(job_id)) == 1
+            valkey.publish(FINISHED_CHANNEL, str(job_id))
             assert await watch.news(SECONDS)
 
     with_watcher(settings, scenario)
