@@ -19,7 +19,8 @@ from ai_platform.predictions.ids import new_id
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.processes import background
 from ai_platform.settings import Settings
-from ai_platform.storage.postgres import async_pool
+from ai_platform.storage.postgres import Database
+from ai_platform.storage.redis import Redis
 from harness import eventually
 from job_table import JobTable
 from tcp_proxy import TcpProxy
@@ -29,7 +30,7 @@ SECONDS = 20
 WAITS_FOR_A_LOCK = "SELECT 1 FROM pg_locks WHERE relation = 'jobs'::regclass AND NOT granted"
 
 
-class Door:
+class Callers:
     """An acceptance over a pool of its own, as an API process has it, and callers of it."""
 
     def __init__(self, acceptance: JobAcceptance) -> None:
@@ -51,19 +52,20 @@ class Door:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Door]:
+async def opened(settings: Settings) -> AsyncIterator[Callers]:
     # A slow machine is no reason to tell a caller that it took too long.
     settings = settings.model_copy(update={"api": settings.api.model_copy(update={"accept_seconds": SECONDS})})
-    async with async_pool(settings, "test") as pool:
-        acceptance = JobAcceptance(settings, pool, Notifier(settings), Backlog(settings, pool))
-        yield Door(acceptance)
+    async with Database.of(settings).async_pool("test") as pool:
+        notifier, backlog = Notifier(Redis.of(settings)), Backlog(settings.jobs, pool)
+        acceptance = JobAcceptance(settings.jobs, settings.api.accept_seconds, pool, notifier, backlog)
+        yield Callers(acceptance)
         await acceptance.close()
 
 
-def with_door(settings: Settings, scenario: Callable[[Door], Awaitable[None]]) -> None:
+def with_callers(settings: Settings, scenario: Callable[[Callers], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with opened(settings) as door:
-            await scenario(door)
+        async with opened(settings) as callers:
+            await scenario(callers)
 
     asyncio.run(run())
 
@@ -84,12 +86,12 @@ def committed(job_table: JobTable) -> int:
 
 
 def test_whoever_arrives_together_shares_one_commit(settings: Settings, job_table: JobTable) -> None:
-    async def scenario(door: Door) -> None:
-        door.acceptance.start()
-        told = await door.at_once(20)
+    async def scenario(callers: Callers) -> None:
+        callers.acceptance.start()
+        told = await callers.at_once(20)
         assert {one.state for one in told if isinstance(one, Accepted)} == {"queued"}
 
-    with_door(settings, scenario)
+    with_callers(settings, scenario)
     (found,) = job_table.run("SELECT count(*) AS jobs, count(DISTINCT xmin::text) AS commits FROM jobs")
     assert found == {"jobs": 20, "commits": 1}
 
@@ -97,14 +99,14 @@ def test_whoever_arrives_together_shares_one_commit(settings: Settings, job_tabl
 def test_a_connection_that_breaks_under_a_commit_costs_nobody_their_job(
     through_proxy: Settings, proxy: TcpProxy, job_table: JobTable
 ) -> None:
-    async def scenario(door: Door) -> None:
-        door.acceptance.start()
+    async def scenario(callers: Callers) -> None:
+        callers.acceptance.start()
         cut = proxy.cut_answer(rb"INSERT 0 3")  # committed, and the answer is lost
-        told = await asyncio.gather(*(door.accept(key=f"key-{number}") for number in range(3)))
+        told = await asyncio.gather(*(callers.accept(key=f"key-{number}") for number in range(3)))
         assert cut.is_set()
         assert [one.replayed for one in told] == [False] * 3
 
-    with_door(through_proxy, scenario)
+    with_callers(through_proxy, scenario)
     assert committed(job_table) == 3
 
 
@@ -115,112 +117,112 @@ def test_with_the_database_away_each_caller_is_told_and_once_it_is_back_jobs_are
     said: list[dict[str, Any]] = []
     monkeypatch.setattr(background, "log", SimpleNamespace(warning=lambda event, **facts: said.append({event: facts})))
 
-    async def scenario(door: Door) -> None:
-        door.acceptance.start()
-        await door.accept()
+    async def scenario(callers: Callers) -> None:
+        callers.acceptance.start()
+        await callers.accept()
         proxy.blackhole()
-        told = await door.at_once(3)
+        told = await callers.at_once(3)
         assert [type(one) for one in told] == [StorageUnavailable] * 3
         proxy.relay()
         async with asyncio.timeout(SECONDS):
-            while not isinstance((await door.at_once(1))[0], Accepted):
+            while not isinstance((await callers.at_once(1))[0], Accepted):
                 pass
 
-    with_door(through_proxy.model_copy(update={"database": database}), scenario)
+    with_callers(through_proxy.model_copy(update={"database": database}), scenario)
     assert committed(job_table) == 2
     assert said[0]["jobs not accepted"]["note"] == "jobs: 3"
 
 
 def test_a_row_that_the_database_refuses_fails_alone(settings: Settings, job_table: JobTable) -> None:
-    async def scenario(door: Door) -> None:
-        door.acceptance.start()
-        good, bad = [door.called() for _ in range(3)], door.called(version=99)
+    async def scenario(callers: Callers) -> None:
+        callers.acceptance.start()
+        good, bad = [callers.called() for _ in range(3)], callers.called(version=99)
         assert len(await asyncio.gather(*good)) == 3
         with pytest.raises(StorageUnavailable, match="could not be stored"):
             await bad
 
-    with_door(settings, scenario)
+    with_callers(settings, scenario)
     assert committed(job_table) == 3
 
 
 def test_a_stop_in_the_middle_of_a_commit_is_told_at_once_to_whoever_waits(
     settings: Settings, job_table: JobTable
 ) -> None:
-    async def scenario(door: Door) -> None:
-        door.acceptance.start()
+    async def scenario(callers: Callers) -> None:
+        callers.acceptance.start()
         with job_table.connection.transaction():
             job_table.run("LOCK TABLE jobs IN EXCLUSIVE MODE")
-            one = door.called()
+            one = callers.called()
             await asyncio.to_thread(eventually, lambda: job_table.run(WAITS_FOR_A_LOCK), SECONDS, "the commit waits")
-            behind = door.called()
+            behind = callers.called()
             await asyncio.sleep(0)
-            await door.acceptance.close()
+            await callers.acceptance.close()
             assert one.done()
         for caller in (one, behind):
             with pytest.raises(StorageUnavailable, match="stopping"):
                 async with asyncio.timeout(1):
                     await caller
 
-    with_door(settings, scenario)  # the commit may come about all the same: nothing was promised
+    with_callers(settings, scenario)  # the commit may come about all the same: nothing was promised
 
 
 def test_an_error_between_two_commits_leaves_nobody_waiting_for_the_next_to_arrive(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(door: Door) -> None:
-        group, faults = door.acceptance._next_group, [RuntimeError("between two commits")]
+    async def scenario(callers: Callers) -> None:
+        group, faults = callers.acceptance._next_group, [RuntimeError("between two commits")]
 
         def next_group() -> Any:
             if faults:
                 raise faults.pop()
             return group()
 
-        monkeypatch.setattr(door.acceptance, "_next_group", next_group)
-        door.acceptance.start()
-        (told,) = await door.at_once(1)
+        monkeypatch.setattr(callers.acceptance, "_next_group", next_group)
+        callers.acceptance.start()
+        (told,) = await callers.at_once(1)
         assert isinstance(told, Accepted)
         assert not faults
 
-    with_door(settings, scenario)
+    with_callers(settings, scenario)
 
 
 def test_a_caller_who_has_left_before_the_commit_has_no_job(settings: Settings, job_table: JobTable) -> None:
-    async def scenario(door: Door) -> None:
-        left = door.called()
+    async def scenario(callers: Callers) -> None:
+        left = callers.called()
         await asyncio.sleep(0)
         left.cancel()
         await asyncio.wait([left])
-        door.acceptance.start()
-        await door.accept()
+        callers.acceptance.start()
+        await callers.accept()
 
-    with_door(settings, scenario)
+    with_callers(settings, scenario)
     assert committed(job_table) == 1
 
 
 def test_one_caller_beyond_the_bound_of_those_who_wait_is_refused_at_once(settings: Settings) -> None:
     roomy = settings.jobs.model_copy(update={"max_queued_per_owner": 2 * MAX_WAITING})
 
-    async def scenario(door: Door) -> None:
-        waiting = [door.called() for _ in range(MAX_WAITING)]
+    async def scenario(callers: Callers) -> None:
+        waiting = [callers.called() for _ in range(MAX_WAITING)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded, match="too many jobs wait"):
-            await door.accept()
+            await callers.accept()
         for caller in waiting:
             caller.cancel()
         await asyncio.wait(waiting)
 
-    with_door(settings.model_copy(update={"jobs": roomy}), scenario)
+    with_callers(settings.model_copy(update={"jobs": roomy}), scenario)
 
 
 def test_a_key_that_comes_twice_in_one_group_makes_one_job(settings: Settings, job_table: JobTable) -> None:
-    async def scenario(door: Door) -> None:
+    async def scenario(callers: Callers) -> None:
         key = str(new_id())
-        callers = [door.called(key=key) for _ in range(5)]
+        asked = [callers.called(key=key) for _ in range(5)]
         await asyncio.sleep(0)
-        door.acceptance.start()
-        told = await asyncio.gather(*callers)
+        callers.acceptance.start()
+        told = await asyncio.gather(*asked)
         assert len({one.id for one in told}) == 1
         assert sorted(one.replayed for one in told) == [False, True, True, True, True]
 
-    with_door(settings, scenario)
+    with_callers(settings, scenario)
     assert committed(job_table) == 1

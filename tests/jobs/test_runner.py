@@ -11,8 +11,10 @@ from ai_platform.jobs import runner as running
 from ai_platform.jobs.computing import Claimed, Outcome, compute
 from ai_platform.jobs.runner import JobRunner
 from ai_platform.jobs.waiting import FINISHED_CHANNEL
+from ai_platform.predictions.catalog.directory import ModelDirectory
 from ai_platform.settings import Settings
-from ai_platform.storage.redis import client
+from ai_platform.storage.postgres import Database
+from ai_platform.storage.redis import Redis
 from harness import Iris, eventually, free_port, publish_iris
 from job_table import JobTable
 from tcp_proxy import TcpProxy
@@ -25,7 +27,9 @@ class Child:
 
     def __init__(self, settings: Settings) -> None:
         self.notified = 0
-        self.runner = JobRunner(settings, self._notify)
+        database, redis = Database.of(settings), Redis.of(settings)
+        directory = ModelDirectory.of(settings, "worker")
+        self.runner = JobRunner(database, redis, directory, settings.jobs.claim_batch_size, self._notify)
 
     def _notify(self) -> None:
         self.notified += 1
@@ -71,7 +75,7 @@ def test_what_a_notification_names_is_run_and_then_what_waits_longest(
     monkeypatch.setattr(running, "DRAIN_SECONDS", SECONDS)
     first, second, named = (job_table.accept() for _ in range(3))
     child = child_of(settings)
-    with client(settings) as valkey, valkey.pubsub() as channel:
+    with Redis.of(settings).client() as valkey, valkey.pubsub() as channel:
         channel.subscribe(FINISHED_CHANNEL)
         eventually(lambda: channel.get_message(timeout=0.1), what="it is subscribed")
         child.runner.run([str(named)])

@@ -16,9 +16,10 @@ from ai_platform.jobs import statements
 from ai_platform.jobs.notifier import QUEUE
 from ai_platform.jobs.processes import host_identity, started_at
 from ai_platform.jobs.sweeper import MOST_NOTIFICATIONS, SWEEP_LOCK, Sweeper
+from ai_platform.predictions.log.retention import LogRetention
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
-from ai_platform.storage.redis import KEY_PREFIX, client
+from ai_platform.storage.postgres import Database
+from ai_platform.storage.redis import KEY_PREFIX, Redis
 from harness import eventually, free_port
 from job_table import JobTable
 from tcp_proxy import TcpProxy
@@ -37,9 +38,14 @@ def worker(spawned: Callable[..., subprocess.Popen[str]]) -> subprocess.Popen[st
     return process
 
 
+def sweeper_of(settings: Settings) -> Sweeper:
+    retention = LogRetention(settings.prediction_log.keep_days)
+    return Sweeper(Database.of(settings), Redis.of(settings), settings.jobs, retention)
+
+
 @pytest.fixture
 def sweeper(settings: Settings) -> Iterator[Sweeper]:
-    made = Sweeper(settings)
+    made = sweeper_of(settings)
     yield made
     made._close()
 
@@ -81,7 +87,7 @@ def test_what_a_process_that_died_had_held_waits_again_and_somebody_is_told(
     assert job_table.run("SELECT * FROM workers") == []
     sweeper.sweep()
     assert states(job_table, *ids) == ["queued"] * 3
-    with client(settings) as valkey:
+    with Redis.of(settings).client() as valkey:
         assert valkey.llen(NOTIFICATIONS) == 3, "each by itself from now on"
 
 
@@ -117,7 +123,7 @@ def test_after_a_silence_of_its_own_the_sweeper_judges_nobody_by_theirs(
     settings: Settings, job_table: JobTable
 ) -> None:
     jobs = settings.jobs.model_copy(update={"lease_seconds": 0.2})
-    sweeper = Sweeper(settings.model_copy(update={"jobs": jobs}))
+    sweeper = sweeper_of(settings.model_copy(update={"jobs": jobs}))
     job_id = job_table.accept()
     job_table.claim(job_id)  # by a worker of another host
     set_back(job_table)
@@ -137,7 +143,7 @@ def test_after_a_silence_of_its_own_the_sweeper_judges_nobody_by_theirs(
 def test_a_process_that_ran_past_the_time_limit_is_killed_and_its_job_fails(
     settings: Settings, job_table: JobTable, worker: subprocess.Popen[str]
 ) -> None:
-    sweeper = Sweeper(settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"lease_seconds": 0.2})}))
+    sweeper = sweeper_of(settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"lease_seconds": 0.2})}))
     job_id = job_table.accept()
     claim(job_table, worker, job_id)
     job_table.overrun(job_id)
@@ -156,7 +162,7 @@ def test_only_one_sweeper_at_a_time_sweeps(settings: Settings, sweeper: Sweeper,
     job_id = job_table.accept()
     job_table.claim(job_id)
     job_table.delete_workers("w1")
-    with postgres.connect(settings, "test") as other, other.transaction():
+    with Database.of(settings).connect("test") as other, other.transaction():
         assert other.execute(statements.SWEEP_LOCK, {"lock": SWEEP_LOCK}).fetchone() == {"mine": True}
         sweeper.sweep()
         assert states(job_table, job_id) == ["running"]
@@ -169,7 +175,7 @@ def test_when_enough_notifications_wait_no_more_are_sent(
 ) -> None:
     job_table.accept()
     job_table.run("UPDATE jobs SET notified_at = to_timestamp(0)")
-    with client(settings) as valkey:
+    with Redis.of(settings).client() as valkey:
         valkey.rpush(NOTIFICATIONS, *(["{}"] * MOST_NOTIFICATIONS))
         sweeper.sweep()
         assert valkey.llen(NOTIFICATIONS) == MOST_NOTIFICATIONS
@@ -179,7 +185,7 @@ def test_when_enough_notifications_wait_no_more_are_sent(
 
 
 def test_without_redis_jobs_are_taken_back_all_the_same(settings: Settings, job_table: JobTable) -> None:
-    sweeper = Sweeper(settings.model_copy(update={"redis_url": SecretStr(f"redis://127.0.0.1:{free_port()}/0")}))
+    sweeper = sweeper_of(settings.model_copy(update={"redis_url": SecretStr(f"redis://127.0.0.1:{free_port()}/0")}))
     job_id = job_table.accept()
     job_table.claim(job_id)
     job_table.delete_workers("w1")
@@ -202,7 +208,7 @@ def test_rounds_that_fail_are_counted_and_it_goes_on_until_it_is_told_to_stop(
         proxy.blackhole()
         away = {"jobs": jobs, "database": database, "database_url": SecretStr(proxy.url)}
         stop, before = threading.Event(), failed()
-        running = threading.Thread(target=Sweeper(settings.model_copy(update=away)).run, args=(stop,))
+        running = threading.Thread(target=sweeper_of(settings.model_copy(update=away)).run, args=(stop,))
         running.start()
         try:
             eventually(lambda: failed() >= before + 2, 20, "two rounds have failed")

@@ -14,8 +14,8 @@ from ai_platform.jobs.reading import JobReader
 from ai_platform.jobs.waiting import FINISHED_CHANNEL, JobWatcher
 from ai_platform.predictions.ids import new_id
 from ai_platform.settings import Settings
-from ai_platform.storage.postgres import async_pool
-from ai_platform.storage.redis import client
+from ai_platform.storage.postgres import Database
+from ai_platform.storage.redis import Redis
 from harness import eventually, free_port
 from job_table import JobTable
 from tcp_proxy import TcpProxy
@@ -28,8 +28,8 @@ def with_watcher(settings: Settings, scenario: Callable[[JobWatcher], Awaitable[
     """Run a scenario on a watcher that looks."""
 
     async def run() -> None:
-        async with async_pool(settings, "test") as pool:
-            watcher = JobWatcher(settings, JobReader(pool))
+        async with Database.of(settings).async_pool("test") as pool:
+            watcher = JobWatcher(Redis.of(settings), settings.limits.waiters, JobReader(pool))
             watcher.start()
             try:
                 async with asyncio.timeout(2 * SECONDS):
@@ -122,7 +122,7 @@ def test_hints_that_name_no_job_are_passed_over_and_listening_goes_on(settings: 
     job_id = job_table.accept()
 
     async def scenario(watcher: JobWatcher) -> None:
-        with watcher.watching(job_id, QUEUED) as watch, client(settings) as valkey:
+        with watcher.watching(job_id, QUEUED) as watch, Redis.of(settings).client() as valkey:
             await asyncio.to_thread(
                 eventually, partial(valkey.publish, FINISHED_CHANNEL, b"no id"), SECONDS, "it listens"
             )

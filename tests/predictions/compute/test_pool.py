@@ -13,17 +13,18 @@ from typing import cast
 import pytest
 
 from ai_platform.errors import ModelFailed, ModelNotReady, ModelTooSlow
-from ai_platform.models.loading.loader import Loader
+from ai_platform.models.loading.loader import Loader, LoaderSettings
 from ai_platform.models.registry import versions
 from ai_platform.models.registry.versions import Version
 from ai_platform.predictions.compute import pool as pools
+from ai_platform.predictions.compute.ipc import Hello
 from ai_platform.predictions.compute.pool import ComputePool
 from ai_platform.predictions.compute.process import ComputeProcessDied, NotLoaded
 from ai_platform.predictions.compute.slots import SlotLost
 from ai_platform.predictions.model.prepared import PreparedModel
 from ai_platform.runtimes.base.runtime import Value
 from ai_platform.settings import Settings
-from ai_platform.storage import postgres
+from ai_platform.storage.postgres import Database
 from harness import Iris, eventually, lives
 from predictions.compute.costly import DIES, FINE, RAISES, WAITS
 from predictions.compute.publishing import publish_costly
@@ -64,13 +65,17 @@ def site_of(settings: Settings, iris: Iris, tmp_path: Path, monkeypatch: pytest.
     @contextlib.asynccontextmanager
     async def made(hard_limit: float | None = None, *, is_loaded: bool = True) -> AsyncIterator[Site]:
         publish_costly(small, iris, hard_limit=hard_limit)
-        with postgres.connect(small, "test") as connection:
+        with Database.of(small).connect("test") as connection:
             version = versions.find(connection, "costly", 1)
-            manifest = Loader(small, lambda sha256: versions.artifact_parts(connection, sha256)).read(version)
+            manifest = Loader(
+                LoaderSettings.of(small), lambda sha256: versions.artifact_parts(connection, sha256)
+            ).read(version)
         failures: list[str] = []
         served = SimpleNamespace(name="costly", version=1, manifest=manifest)
         prepared = cast("PreparedModel", SimpleNamespace(served=served, note_failure=failures.append))
-        site = Site(ComputePool(small, lambda: None), version, prepared, failures)
+        limits = small.jobs.hard_limit_seconds, small.models.load_seconds
+        pool = ComputePool(1, Hello.of(small), *limits, lambda: None)
+        site = Site(pool, version, prepared, failures)
         try:
             async with asyncio.timeout(2 * SECONDS):
                 if is_loaded:

@@ -30,10 +30,10 @@ from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, OneHotE
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRegressor
 
-from pipelines.comparison import compare
-from pipelines.customers import KINDS, NUMBERS, band, customers, encoded, leaves, numbered, worth
-from pipelines.data import texts
-from pipelines.generator import Trained
+from runtimes.pipelines.comparison import compare
+from runtimes.pipelines.customers import KINDS, NUMBERS, band, customers, encoded, leaves, numbered, worth
+from runtimes.pipelines.data import texts
+from runtimes.pipelines.generator import Trained
 
 ROWS = 2_000
 QUICK: dict[str, Any] = {"n_estimators": 8, "max_depth": 4}
@@ -100,8 +100,18 @@ BROUGHT: dict[str, tuple[Any, Target]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("sampled", [True, False], ids=["sampled", "unsampled"])
-@pytest.mark.parametrize("name", BROUGHT)
+# The default suite takes the commonest, with a sample; the slow one takes all of them.
+COMMON = {"logistic regression", "a forest", "histogram boosting", "LightGBM", "XGBoost of gaps", "a stack"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sampled"),
+    [
+        pytest.param(name, sampled, marks=[] if sampled and name in COMMON else [pytest.mark.slow])
+        for name in BROUGHT
+        for sampled in (True, False)
+    ],
+)
 def test_a_pipeline_of_customers_is_compiled_and_right(name: str, *, sampled: bool) -> None:
     estimator, target = BROUGHT[name]
     frame = customers(np.random.default_rng(0), 600)
@@ -122,8 +132,13 @@ VECTORIZERS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("last", [LogisticRegression(max_iter=300), MultinomialNB()], ids=["linear", "bayes"])
-@pytest.mark.parametrize("name", VECTORIZERS)
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        *((name, LogisticRegression(max_iter=300)) for name in VECTORIZERS),
+        *(pytest.param(name, MultinomialNB(), marks=pytest.mark.slow) for name in VECTORIZERS),
+    ],
+)
 def test_a_model_of_texts_is_compiled_and_right(name: str, last: Any) -> None:
     chance = np.random.default_rng(3)
     learnt = texts(chance, 300)
