@@ -265,7 +265,7 @@ def test_the_key_of_a_file_is_taken_on_once(connection: BoundedConnection, keyri
 
 
 def test_keys_are_used_for_a_while_without_postgresql_and_then_nobody_is_judged(module_settings: Settings) -> None:
-    access = module_settings.access.model_copy(update={"stale_seconds": 0.05})
+    access = module_settings.access.model_copy(update={"stale_seconds": 60.0})
     with Database.of(module_settings).connect("test") as connection:
         text, _ = make(connection)
     ring = Keyring(Database.of(module_settings), access)
@@ -273,7 +273,7 @@ def test_keys_are_used_for_a_while_without_postgresql_and_then_nobody_is_judged(
         ring.authenticate(text.encode())
     ring.refresh()
     assert ring.authenticate(text.encode()).owner == "somebody"
-    ring._usable_until -= 0.06
+    ring._usable_until -= 61
     with pytest.raises(KeysUnavailable):
         ring.authenticate(text.encode())
     ring.start()
