@@ -59,6 +59,10 @@ bench-process-memory: $(VENV)/.dev ## memory of several API processes (a minute)
 bench-model-memory: $(VENV)/.dev ## memory of validating and loading models of 200 MB (two minutes)
 	@$(BENCH) model-memory $(ARGS)
 
+.PHONY: bench-zoo
+bench-zoo: $(VENV)/.dev ## seventy models as people bring them: compiled or not, right or not, how fast (needs wrk; half an hour)
+	@$(BENCH) zoo $(ARGS)
+
 bench-pages: $(VENV)/.dev ## write docs/benchmarks anew from the figures in its data; nothing is measured
 	@$(BENCH) pages $(ARGS)
 

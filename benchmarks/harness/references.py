@@ -10,6 +10,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
@@ -28,6 +29,27 @@ noop = FastAPI()
 async def answer_at_once() -> Response:
     """FastAPI at its least: no body is parsed, no answer validated."""
     return Response(_ANSWER, media_type="application/json")
+
+
+class Named(BaseModel):
+    """One instance by name, as the usual design checks it."""
+
+    features: dict[str, float | str | None]
+
+
+usual = FastAPI()
+
+
+# `async def`, which favours it: a plain function would pay for a thread with each request.
+@usual.post("/models/{model}/predict")
+async def predict_named(model: str, body: Named) -> dict[str, Any]:
+    """The usual design for a table with names: a DataFrame of one row."""
+    estimator, is_of_texts = _ESTIMATORS[model]
+    row = [body.features["text"]] if is_of_texts else pd.DataFrame([body.features])
+    answer: dict[str, Any] = {"prediction": estimator.predict(row)[0].item()}
+    if hasattr(estimator, "predict_proba"):
+        answer["probabilities"] = estimator.predict_proba(row)[0].tolist()
+    return answer
 
 
 class One(BaseModel):

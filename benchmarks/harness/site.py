@@ -151,10 +151,10 @@ def site(folder: Path, names: Iterable[str], *, durable: bool = False) -> Iterat
 def reference(
     name: str, cores: frozenset[int], answer: bytes, models: dict[str, Path], folder: Path
 ) -> Iterator[Server]:
-    """`bare`, `noop` or `naive` of `references.py`."""
+    """`bare`, `noop`, `naive` or `usual` of `references.py`."""
     file = folder / f"{name}.answer"
     file.write_bytes(answer)
-    estimators = {model: str(path) for model, path in models.items()} if name == "naive" else {}
+    estimators = {model: str(path) for model, path in models.items()} if name in {"naive", "usual"} else {}
     variables = {"BENCH_ANSWER": str(file), "BENCH_MODELS": json.dumps(estimators)}
     with uvicorn(f"benchmarks.harness.references:{name}", cores, variables, folder / f"{name}.log") as server:
         yield server

@@ -15,10 +15,11 @@ from benchmarks.scenarios import (
     restart,
     slow_neighbour,
     throughput,
+    zoo,
 )
 
 SCENARIOS: tuple[Scenario, ...] = tuple(
     module.SCENARIO
     for module in (throughput, slow_neighbour, overload, memory, restart, profile, auth, gateway, jobs, job_cost,
-                   api_memory, process_memory, model_memory)
+                   api_memory, process_memory, model_memory, zoo)
 )  # fmt: skip
