@@ -29,6 +29,7 @@ class Booster:
         classes: how many; 2 where it is not said.
         predict: predicts rows, shape (n, features), where None is a missing value; from any number of threads, and
             each call on one. An array of shape (n,) or (n, columns).
+        own: the library's own object, for what reads it at publishing and makes something else of it.
         respelt: whether names in the file may be written in another way than in training.
     """
 
@@ -38,6 +39,7 @@ class Booster:
     answer: Answer
     classes: int
     predict: Callable[[Rows], Any]
+    own: Any
     respelt: bool = False
 
 
@@ -105,6 +107,9 @@ class BoosterModel:
         booster: of a file.
         signature: inputs and classes.
 
+    Attributes:
+        estimator: the library's own object; not to be changed.
+
     Raises:
         ValueError: the booster has others.
     """
@@ -116,6 +121,7 @@ class BoosterModel:
         if found != count:
             raise ValueError(f"the signature has {found} classes, and the model has {count}")
         self._raw = booster.predict
+        self.estimator = booster.own
         self._answer = booster.answer
         self._values: list[Any] = list(signature.class_values or signature.classes or ())
 

@@ -75,7 +75,7 @@ class LightgbmRuntime(BoosterRuntime):
         # LightGBM writes `_` for each blank of a name.
         respelt = named and any("_" in name for name in names)
         predictor = _Predictor(booster, categories)
-        return Booster(inputs, named, booster.num_feature(), answer, classes, predictor, respelt)
+        return Booster(inputs, named, booster.num_feature(), answer, classes, predictor, booster, respelt)
 
 
 class _Predictor:

@@ -66,7 +66,7 @@ class XgboostRuntime(BoosterRuntime):
         known = zip(names or [one.name for one in numbered(count)], types or ["float"] * count, strict=True)
         inputs = [Feature(name=name, type=_TYPES.get(kind, "number")) for name, kind in known]
         classes = max(2, int(parameters["num_class"]))
-        return Booster(inputs, names is not None, count, answer, classes, _Predictor(booster, count))
+        return Booster(inputs, names is not None, count, answer, classes, _Predictor(booster, count), booster)
 
 
 class _Predictor:

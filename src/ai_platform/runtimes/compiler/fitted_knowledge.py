@@ -66,6 +66,9 @@ class _Reader:
             for _name, step in estimator.steps:
                 columns = self.through(step, columns)
             return columns
+        if type(estimator).__name__ == "Booster":
+            _booster(self, None, columns, estimator)
+            return None
         inner = list(inner_steps(estimator, columns))
         if inner and all(hasattr(step, "tree_") and given == columns for step, given in inner):
             trees = [of_sklearn(step.tree_, np.zeros(step.tree_.node_count)) for step, _given in inner]

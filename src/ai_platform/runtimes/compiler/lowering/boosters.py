@@ -22,7 +22,8 @@ from ai_platform.runtimes.compiler.lowering.trees import (
 # Objectives of LightGBM by what is made of the sums (`src/objective/` of its sources).
 _IDENTITY = frozenset({"regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg"})
 _EXPONENTIAL = frozenset({"poisson", "gamma", "tweedie"})
-_ZERO = 1e-35  # what LightGBM takes for zero (kZeroThreshold)
+# What LightGBM takes for zero, up to and with it (kZeroThreshold, a float32).
+_ZERO = float(np.float32(1e-35))
 
 
 class _Booster(Predictor):
@@ -84,11 +85,17 @@ class _LightGbm(_Booster):
     def sums(self) -> Tensor:
         width = self.dump["num_tree_per_iteration"]
         trees = _lightgbm_trees(self.dump)
-        made = summed(self.graph, tensor_of(self.inputs, self.columns), [trees[place::width] for place in range(width)])
+        made = summed(self.graph, self._asked(), [trees[place::width] for place in range(width)])
         if self.dump.get("average_output"):
             made = self.graph.with_row("Div", made, [len(trees) / width])
         steepness = next((float(one[8:]) for one in self.objective if one.startswith("sigmoid:")), 1.0)
         return made if steepness == 1 else self.graph.with_row("Mul", made, [steepness])
+
+    def _asked(self) -> Tensor:
+        """What its trees compare: numbers that are all but zero are zero."""
+        graph, x = self.graph, tensor_of(self.inputs, self.columns)
+        is_zero = graph.with_row("LessOrEqual", graph.each("Abs", x), [_ZERO])
+        return graph.where(is_zero, graph.row([0.0]), x.name, x.width)
 
 
 def _dumped(booster: Any) -> dict[str, Any]:
@@ -111,7 +118,8 @@ def trees_of_booster(booster: Any) -> list[Tree]:
     if hasattr(booster, "dump_model") and hasattr(booster, "pandas_categorical"):
         return _lightgbm_trees(_dumped(booster))
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
-    return [_of_xgboost(one) for one in learner["gradient_booster"]["model"]["trees"]]
+    written = learner["gradient_booster"]
+    return [_of_xgboost(one) for one in written.get("gbtree", written)["model"]["trees"]]
 
 
 def _nested(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -156,17 +164,29 @@ def _empty(count: int) -> Tree:
     )
 
 
+@predicts("lightgbm:Booster")
+class _LightGbmFile(_LightGbm):
+    """A booster of LightGBM's own file."""
+
+    @cached_property
+    def dump(self) -> dict[str, Any]:
+        return _dumped(self.estimator)
+
+
 @predicts("xgboost:XGBClassifier", "xgboost:XGBRegressor", "xgboost:XGBRanker", "xgboost:XGBRFClassifier",
           "xgboost:XGBRFRegressor")  # fmt: skip
 class _XgBoost(_Booster):
     @cached_property
     def learner(self) -> dict[str, Any]:
         """What the booster writes of itself."""
-        booster = self.estimator.get_booster()
-        if self.estimator.booster not in {None, "gbtree"}:
-            raise Unsupported(f"there is no rule for the booster {self.estimator.booster} of XGBoost")
-        found: dict[str, Any] = json.loads(bytes(booster.save_raw("json")))["learner"]
+        found: dict[str, Any] = json.loads(bytes(self._booster().save_raw("json")))["learner"]
+        name = found["gradient_booster"].get("name", "gbtree")
+        if name not in {"gbtree", "dart"}:
+            raise Unsupported(f"there is no rule for the booster {name} of XGBoost")
         return found
+
+    def _booster(self) -> Any:
+        return self.estimator.get_booster()
 
     @property
     def link(self) -> str:
@@ -187,14 +207,17 @@ class _XgBoost(_Booster):
 
     @cached_property
     def sums(self) -> Tensor:
-        model = self.learner["gradient_booster"]["model"]
+        written = self.learner["gradient_booster"]
+        model = written.get("gbtree", written)["model"]  # that of dart is inside
+        weights = written.get("weight_drop") or [1.0] * len(model["trees"])
         groups = np.array(model["tree_info"])
         rounds = self._trees_used(model)
         width = max(1, int(self.learner["learner_model_param"]["num_class"]), int(groups.max(initial=0)) + 1)
         starts = np.resize(self._starts(), width)
         targets = [
             [leaf(starts[place]), *(
-                _of_xgboost(one) for one, group in zip(model["trees"][:rounds], groups[:rounds], strict=True)
+                _of_xgboost(one, weight)
+                for one, weight, group in zip(model["trees"][:rounds], weights[:rounds], groups[:rounds], strict=True)
                 if group == place
             )]
             for place in range(width)
@@ -226,7 +249,21 @@ class _XgBoost(_Booster):
         return self.graph.cast(self.graph.with_row("Greater", second, [0.5]), "INT64")
 
 
-def _of_xgboost(written: dict[str, Any]) -> Tree:
+@predicts("xgboost:Booster")
+class _XgBoostFile(_XgBoost):
+    """A booster of XGBoost's own file, which stops early only where the wrapper of scikit-learn wrote it."""
+
+    def _booster(self) -> Any:
+        return self.estimator
+
+    def _trees_used(self, model: dict[str, Any]) -> int:
+        attributes = self.learner.get("attributes") or {}
+        is_of_wrapper = "scikit_learn" in attributes and "best_iteration" in attributes
+        last = int(attributes["best_iteration"]) + 1 if is_of_wrapper else -1
+        return int(model["iteration_indptr"][last])
+
+
+def _of_xgboost(written: dict[str, Any], weight: float = 1.0) -> Tree:
     if int(written["tree_param"]["size_leaf_vector"]) > 1:
         raise Unsupported("there is no rule for leaves of several outputs of XGBoost")
     left, right = np.array(written["left_children"]), np.array(written["right_children"])
@@ -236,7 +273,7 @@ def _of_xgboost(written: dict[str, Any]) -> Tree:
         np.where(is_leaf, -1, np.array(written["split_indices"])),
         np.where(is_leaf, 0, conditions),
         np.where(is_leaf, 0, left), np.where(is_leaf, 0, right),
-        np.array(written["default_left"], bool), np.where(is_leaf, conditions, 0),
+        np.array(written["default_left"], bool), np.where(is_leaf, conditions * np.float32(weight), 0),
         np.where(is_leaf, AT_MOST, BELOW),
     )  # fmt: skip
     kinds = np.array(written["split_type"])
