@@ -136,23 +136,22 @@ def _classes(reader: _Reader, step: Any, columns: Columns, kept: Any) -> None:
 
 
 def _planes(reader: _Reader, step: Any, columns: Columns, kept: Any) -> None:
-    """Of linear models: rows on each plane, and to both sides of it, in all columns together and in each alone."""
+    """Of linear models: rows to both sides of each plane, in all columns together and in each alone."""
     weights, bias = np.atleast_2d(kept), np.ravel(getattr(step, "intercept_", 0.0))
     for row, shift in zip(weights, np.resize(bias, len(weights)), strict=True):
         if not row.any():
             continue
         foot = -shift * row / (row @ row)
         far = row / np.abs(row).max() ** 2
-        rows = [foot + times * far for times in (0.0, *_AWAY)]
+        rows = [foot + times * far for times in _AWAY]
         for place in np.flatnonzero(row)[:50]:
             alone = np.zeros(len(row))
-            rows += [
-                np.where(np.arange(len(row)) == place, (times - shift) / row[place], alone) for times in (0.0, *_AWAY)
-            ]
+            rows += [np.where(np.arange(len(row)) == place, (times - shift) / row[place], alone) for times in _AWAY]
         reader.note_rows(columns, np.array(rows))
 
 
-_AWAY = (-30.0, -5.0, -1.0, -1e-3, 1e-3, 1.0, 5.0, 30.0)
+# Not on the plane itself, where the order of adding up decides, and two right answers may differ.
+_AWAY = (-30.0, -5.0, -1.0, -1e-3, -1e-6, 1e-6, 1e-3, 1.0, 5.0, 30.0)
 
 
 def _tree(reader: _Reader, step: Any, columns: Columns, _kept: Any) -> None:
