@@ -179,7 +179,7 @@ def _regressors() -> list[tuple[str, Any]]:
         ("worth huber", linear_model.HuberRegressor(max_iter=500)),
         ("worth poisson", linear_model.PoissonRegressor()),
         ("worth linear svm", svm.LinearSVR()),
-        ("worth network", MLPRegressor((32,), max_iter=60, random_state=0)),
+        ("worth network", MLPRegressor(hidden_layer_sizes=(32,), max_iter=60, random_state=0)),
         ("worth gradient boosting", ensemble.GradientBoostingRegressor(random_state=0)),
         ("worth vote", ensemble.VotingRegressor([("a", Ridge()), ("b", DecisionTreeRegressor(max_depth=4))])),
         ("worth stack", ensemble.StackingRegressor([("a", Ridge()), ("b", DecisionTreeRegressor(max_depth=4))], cv=2)),

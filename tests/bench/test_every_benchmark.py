@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Throughput on one core", "A slow neighbour", "Overload", "Memory under load", "Restarts under load")
-PAGES = ("synchronous", "profile", "auth", "job-cost")
+PAGES = ("synchronous", "profile", "auth", "job-cost", "zoo")
 
 
 @pytest.fixture(scope="module")
