@@ -68,7 +68,7 @@ def wear_out(site: Platform, name: str) -> None:
             site.client.post(f"/models/{name}/predict", json={"instances": [ROW] * 400})
         return name in failed(site)
 
-    eventually(shows, 30, f"a call of {name} fails")
+    eventually(shows, 120, f"a call of {name} fails")
 
 
 def test_every_healthy_model_answers_beside_the_bad_ones(site: Platform) -> None:
