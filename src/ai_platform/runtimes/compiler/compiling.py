@@ -89,7 +89,7 @@ def compile_to_onnx(
     if lack is not None:
         advice = "" if len(check_rows) > 1 else "; publish it with --sample"
         return Refusal(f"{lack}, too few to compare a graph on{advice}", rows_checked=probes.coverage.rows)
-    return _tried(graph.content, compiled, probes, 0.0 if has_weights(estimator) else ROUNDING)
+    return _tried(graph.content, compiled, probes, has_ties=not has_weights(estimator))
 
 
 def _lowered(estimator: Any, native: LoadedModel, signature: Signature, rows: Rows, largest_bytes: int) -> Lowered:
@@ -105,9 +105,11 @@ def _lowered(estimator: Any, native: LoadedModel, signature: Signature, rows: Ro
     return found
 
 
-def _tried(content: bytes, model: LoadedModel, probes: ProbeRows, rounding: float) -> Compiled | Refusal:
+def _tried(content: bytes, model: LoadedModel, probes: ProbeRows, *, has_ties: bool) -> Compiled | Refusal:
     try:
-        found = difference_of(probes.outputs, model.predict(probes.rows), probes.structural, rounding)
+        # A tie of sums is one only by rounding, and a tie of votes one for every row that comes to the same leaves.
+        ties = probes.structural if has_ties else 0
+        found = difference_of(probes.outputs, model.predict(probes.rows), ties, ROUNDING)
     except Exception as error:  # noqa: BLE001  # the library has no class of its own
         return Refusal(f"the graph cannot be run ({type(error).__name__})")
     if found:

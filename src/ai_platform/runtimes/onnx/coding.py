@@ -12,8 +12,9 @@ from ai_platform.runtimes.onnx.texts import Counter, TextInput
 CODING_KEY = "ai_platform.coding"
 """The entry of a graph's metadata that holds its coding as JSON."""
 
-LABEL, PROBABILITIES, NUMBERS_OUT = "label", "probabilities", "predictions"
-"""The outputs of such a graph: places of classes, shape (rows, 1); probabilities, shape (rows, classes); numbers."""
+LABEL, PROBABILITIES, NUMBERS_OUT, GUARD = "label", "probabilities", "predictions", "guard"
+"""The outputs of such a graph: places of classes, shape (rows, 1); probabilities, shape (rows, classes); numbers; and,
+where the model refuses numbers that are infinite or none, zero for each row without such, shape (rows, 1)."""
 
 NUMBERS, CODES = "numbers", "codes"
 """The inputs of such a graph; those of texts have names of their own."""
@@ -87,6 +88,10 @@ class CodedModel:
         widest = max((counter.width for _name, counter in self._texts), default=0)
         self._rows_at_a_time = max(1, _MOST_COUNTS // widest) if widest else None
         self._names = [one.name for one in session.get_outputs()]
+        self._has_guard = self._names[-1] == GUARD
+        widths = {one.name: one.shape[-1] for one in session.get_inputs()}
+        if widths != _widths(coding):
+            raise ValueError("the graph takes other inputs than its coding says")
         self._classes = None if signature.classes is None else list(signature.class_values or signature.classes)
         self._inputs = signature.inputs
 
@@ -97,14 +102,14 @@ class CodedModel:
             ValueError: a value is one that the model itself refuses.
         """
         answered = self.answers(rows)
+        if self._has_guard and not (answered.pop() == 0).all():
+            raise ValueError("a number is too large for the model, or is none after its logarithm or power")
         if self._classes is None:
             numbers = answered[0]
             return Outputs((numbers[:, 0] if numbers.shape[1] == 1 else numbers).tolist())
         places = answered[0][:, 0].tolist()
         values = self._classes
-        return Outputs(
-            [values[place] for place in places], places, answered[1].tolist() if len(self._names) > 1 else None
-        )
+        return Outputs([values[place] for place in places], places, answered[1].tolist() if len(answered) > 1 else None)
 
     def answers(self, rows: Rows) -> list[Any]:
         """The graph's own outputs, in their order.
@@ -144,6 +149,13 @@ class CodedModel:
                 if code is None:
                     return ValueError(f"{self._inputs[place].name!r} has a value that the model has not seen")
         return ValueError("a value cannot be coded")
+
+
+def _widths(coding: Coding) -> dict[str, int]:
+    """The columns of each input of the graph."""
+    found = {NUMBERS: len(coding.numbers), CODES: len(coding.codes)}
+    found |= {words_name(place): len(one.vocabulary) for place, one in enumerate(coding.texts)}
+    return {name: width for name, width in found.items() if width}
 
 
 def _codes_of(one: CodedInput) -> dict[Value, int | None]:

@@ -18,6 +18,9 @@ TOKEN_PATTERNS = frozenset({
 })  # fmt: skip
 """Patterns that are taken: each finds its tokens in a time that grows with the text alone."""
 
+LONGEST = 20
+"""Of n-grams: a text has as many of each length as it has words or characters."""
+
 _SPACES = re.compile(r"\s\s+")
 
 
@@ -56,12 +59,18 @@ class Counter:
         given: how, and what is counted.
 
     Raises:
-        ValueError: its pattern is none of those that are taken.
+        ValueError: its pattern is none of those that are taken, its n-grams are too long, or a column is none.
     """
 
     def __init__(self, given: TextInput) -> None:
         if given.token_pattern not in TOKEN_PATTERNS:
             raise ValueError("the graph cuts texts by a pattern that is not known to end")
+        if not 1 <= given.shortest <= given.longest <= LONGEST:
+            raise ValueError(
+                f"the graph counts n-grams of {given.shortest} to {given.longest}; the longest is {LONGEST}"
+            )
+        if any(not 0 <= column < len(given.vocabulary) for column in given.vocabulary.values()):
+            raise ValueError("the graph counts words in columns that it does not have")
         self.place, self.width = given.place, len(given.vocabulary)
         self._vocabulary = given.vocabulary
         self._binary = given.binary

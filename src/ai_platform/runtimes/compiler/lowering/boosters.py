@@ -222,8 +222,20 @@ class _XgBoost(_Booster):
             )]
             for place in range(width)
         ]  # fmt: skip
-        x = self.graph.cast(tensor_of(self.inputs, self.columns), "FLOAT")
-        return self.graph.cast(summed_in_float32(self.graph, x, targets))
+        return self.graph.cast(summed_in_float32(self.graph, self._asked(), targets))
+
+    def _asked(self) -> Tensor:
+        """What its trees compare, float32: zeros of a sparse matrix, and what the wrapper was told, are missing."""
+        graph = self.graph
+        x = graph.cast(tensor_of(self.inputs, self.columns), "FLOAT")
+        told = getattr(self.estimator, "missing", None)
+        absent = [0.0] if self.is_sparse else []
+        absent += [float(told)] if told is not None and not np.isnan(told) else []
+        nothing = graph.constant([[np.nan]], np.float32)
+        for value in absent:
+            is_absent = graph.node("Equal", [x.name, graph.constant([[value]], np.float32)], x.width)
+            x = graph.where(is_absent, nothing, x.name, x.width)
+        return x
 
     def _trees_used(self, model: dict[str, Any]) -> int:
         best = getattr(self.estimator, "best_iteration", None) if self._stopped_early() else None

@@ -93,6 +93,8 @@ class Inputs:
 
     Attributes:
         found: the layout as this attempt finds it.
+        is_sparse: whether the library holds what the next step is given as a sparse matrix, of which XGBoost takes each
+            zero for missing.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Inputs:
     ) -> None:
         self.graph, self.signature, self.layout = graph, signature, layout
         self.found = Layout([list(values) for values in layout.known])
+        self.is_sparse = False
         self._column = column
         self._coded: dict[int, Coded] = {}
 

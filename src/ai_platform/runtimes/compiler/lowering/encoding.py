@@ -161,7 +161,8 @@ def filled_codes(step: Any, inputs: Inputs, columns: Columns) -> Columns:
     for column in columns:
         if not isinstance(column, Raw | Coded):
             raise Unsupported("numbers that were computed are filled in beside texts")
-        coded.append(column if isinstance(column, Coded) else inputs.coded(column.place, []))
+        known = [False, True] if inputs.signature.inputs[column.place].type == "boolean" else []
+        coded.append(column if isinstance(column, Coded) else inputs.coded(column.place, known))
     names = list(getattr(step, "feature_names_in_", range(len(coded))))
     others = [np.array([value], dtype=object) for value in step.statistics_]
     made: Columns = []

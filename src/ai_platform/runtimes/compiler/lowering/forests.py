@@ -23,10 +23,15 @@ _DOUBLE_TO_LOGIT_EPS = float(np.finfo(np.float64).eps)
 _BITS = 32
 
 
-def _asked(inputs: Inputs, columns: Columns) -> Tensor:
-    """What scikit-learn's trees compare: each number rounded to float32 (`sklearn.tree` has `DTYPE = float32`)."""
+def _asked(inputs: Inputs, columns: Columns, *, allows_nan: bool = True) -> Tensor:
+    """What scikit-learn's trees compare: each number rounded to float32 (`sklearn.tree` has `DTYPE = float32`).
+
+    A number that float32 does not have is refused.
+    """
     graph = inputs.graph
-    return graph.cast(graph.cast(tensor_of(inputs, columns), "FLOAT"), "DOUBLE")
+    asked = graph.cast(graph.cast(tensor_of(inputs, columns), "FLOAT"), "DOUBLE")
+    graph.require_finite(asked, allows_nan=allows_nan)
+    return asked
 
 
 class _Averaged(Predictor):
@@ -115,7 +120,7 @@ class _Gradient(_Boosted):
             [leaf(start[place]), *(of_sklearn(tree, model.learning_rate * tree.value[:, 0, 0]) for tree in trees)]
             for place, trees in enumerate([[one.tree_ for one in column] for column in model.estimators_.T])
         ]
-        return summed(self.graph, _asked(self.inputs, self.columns), targets)
+        return summed(self.graph, _asked(self.inputs, self.columns, allows_nan=False), targets)
 
     def _start(self) -> Any:
         """Raw predictions before the first tree, which are the same for all rows."""

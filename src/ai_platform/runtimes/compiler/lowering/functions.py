@@ -81,6 +81,7 @@ def function(graph: Graph, called: Any, x: Tensor) -> Tensor:
     rule = _FUNCTIONS.get(name)
     if rule is None or getattr(np, name, None) is not called:
         raise Unsupported(f"there is no rule for the function {name or type(called).__name__}")
+    graph.may_be_infinite = True
     return rule(graph, x)
 
 

@@ -41,6 +41,9 @@ class Graph:
         self.largest_bytes = largest_bytes
         self.nodes: list[Any] = []
         self.ensembles: list[Any] = []  # of trees, as their rule notes them
+        # Set by what may make an infinite number, or none, of a finite one: logarithms, powers.
+        self.may_be_infinite = False
+        self._guards: dict[str, Tensor] = {}
         self._constants: dict[tuple[Any, ...], str] = {}
         self._initializers: list[Any] = []
         self._made: dict[tuple[Any, ...], Any] = {}
@@ -127,6 +130,27 @@ class Graph:
     def over_columns(self, operator: str, tensor: Tensor) -> Tensor:
         """One number a row, as by `ReduceSum` or `ReduceMax`; shape (rows, 1)."""
         return self.node(operator, [tensor.name, self.constant([1], np.int64)], 1, keepdims=1)
+
+    def require_finite(self, tensor: Tensor, *, allows_nan: bool = False) -> None:
+        """Have rows refused in which a number is infinite, or NaN, as the library refuses them.
+
+        Args:
+            tensor: the numbers.
+            allows_nan: whether NaN, a missing value, is admitted.
+        """
+        if tensor.name in self._guards:
+            return
+        checked = tensor
+        if allows_nan:
+            checked = self.where(self.each("IsNaN", tensor), self.row([0.0]), tensor.name, tensor.width)
+        self._guards[tensor.name] = self.over_columns("ReduceSum", self.with_row("Mul", checked, [0.0]))
+
+    def guard(self) -> Tensor | None:
+        """Zero in each row that is not to be refused, shape (rows, 1); None where none ever is."""
+        total: Tensor | None = None
+        for one in self._guards.values():
+            total = one if total is None else self.both("Add", total, one)
+        return total
 
     def where(self, condition: Tensor, yes: str, no: str, width: int) -> Tensor:
         """A choice by a tensor of truth values between tensors or constants."""

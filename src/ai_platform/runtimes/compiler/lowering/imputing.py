@@ -12,17 +12,23 @@ from ai_platform.runtimes.compiler.lowering.rules import transforms
 
 @transforms("sklearn:SimpleImputer")
 def _simple(step: Any, inputs: Inputs, columns: Columns) -> Columns:
-    missing = step.missing_values
-    if not (missing is None or (isinstance(missing, float) and np.isnan(missing))):
-        raise Unsupported(f"SimpleImputer takes {missing!r} for missing")
+    _require_usual(step)
     indicated = [] if step.indicator_ is None else [columns[place] for place in step.indicator_.features_]
     flags = missing_flags(inputs, indicated)
     filled = _filled(step, inputs, columns)
     return filled + [column for flag in flags for column in columns_of(flag)]
 
 
+def _require_usual(step: Any) -> None:
+    missing = step.missing_values
+    if not (missing is None or (isinstance(missing, float) and np.isnan(missing))):
+        raise Unsupported(f"{type(step).__name__} takes {missing!r} for missing")
+
+
 def _filled(step: Any, inputs: Inputs, columns: Columns) -> Columns:
     statistics = step.statistics_
+    if statistics.dtype.kind == "O" and all(isinstance(one, int | float) for one in statistics.tolist()):
+        statistics = statistics.astype(np.float64)  # a constant that is a number
     if statistics.dtype.kind != "f" or any(_is_text(inputs, column) for column in columns):
         return filled_codes(step, inputs, columns)
     kept = np.ones(len(columns), bool) if step.keep_empty_features else ~np.isnan(statistics)
@@ -40,5 +46,8 @@ def _is_text(inputs: Inputs, column: Any) -> bool:
 
 @transforms("sklearn:MissingIndicator")
 def _indicator(step: Any, inputs: Inputs, columns: Columns) -> Columns:
+    _require_usual(step)
+    if step.error_on_new and step.features == "missing-only":
+        raise Unsupported("MissingIndicator refuses what is missing in other columns than in training")
     flags = missing_flags(inputs, [columns[place] for place in step.features_])
     return [column for flag in flags for column in columns_of(flag)]

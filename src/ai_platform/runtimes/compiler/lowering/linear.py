@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from ai_platform.runtimes.compiler.lowering.columns import tensor_of
 from ai_platform.runtimes.compiler.lowering.graph import Tensor, Unsupported
 from ai_platform.runtimes.compiler.lowering.rules import (
     Predictor,
     cached_property,
+    finite_input,
     largest,
     of_two,
     positive,
@@ -23,7 +23,7 @@ class _Sums(Predictor):
     def sums(self) -> Tensor:
         """One column an output, or one of two classes."""
         weights = np.atleast_2d(self.estimator.coef_)
-        made = self.graph.product(tensor_of(self.inputs, self.columns), weights.T)
+        made = self.graph.product(finite_input(self), weights.T)
         bias = np.ravel(getattr(self.estimator, "intercept_", 0.0))
         return self.graph.with_row("Add", made, bias) if bias.any() else made
 
@@ -120,7 +120,7 @@ class _Quadratic(Predictor):
     def scores(self) -> Tensor:
         """The log posterior of each class, without what all have in common (Hastie et al., 2009, equation 4.12)."""
         graph, model = self.graph, self.estimator
-        x = tensor_of(self.inputs, self.columns)
+        x = finite_input(self)
         made = []
         for means, rotation, scaling, prior in zip(
             model.means_, model.rotations_, model.scalings_, model.priors_, strict=True
@@ -161,7 +161,7 @@ class _Gaussian(_Bayes):
     @cached_property
     def likelihood(self) -> Tensor:
         graph, model, made = self.graph, self.estimator, []
-        x = tensor_of(self.inputs, self.columns)
+        x = finite_input(self)
         for means, variances, prior in zip(model.theta_, model.var_, model.class_prior_, strict=True):
             away = graph.with_row("Sub", x, means)
             squares = graph.with_row("Div", graph.both("Mul", away, away), variances)
@@ -177,7 +177,7 @@ class _Bernoulli(_Bayes):
     @cached_property
     def likelihood(self) -> Tensor:
         graph, model = self.graph, self.estimator
-        x = tensor_of(self.inputs, self.columns)
+        x = finite_input(self)
         if model.binarize is not None:
             x = graph.cast(graph.with_row("Greater", x, [float(model.binarize)]))
         absent = np.log(1 - np.exp(model.feature_log_prob_))
@@ -190,7 +190,7 @@ class _Counted(_Bayes):
     @cached_property
     def likelihood(self) -> Tensor:
         graph, model = self.graph, self.estimator
-        sums = graph.product(tensor_of(self.inputs, self.columns), model.feature_log_prob_.T)
+        sums = graph.product(finite_input(self), model.feature_log_prob_.T)
         is_plain = type(model).__name__ == "MultinomialNB" or len(model.classes_) == 1
         return graph.with_row("Add", sums, model.class_log_prior_) if is_plain else sums
 
@@ -203,7 +203,7 @@ class _Network(Predictor):
     def outputs(self) -> Tensor:
         """What the last layer gives."""
         graph, model = self.graph, self.estimator
-        x = tensor_of(self.inputs, self.columns)
+        x = finite_input(self)
         layers = list(zip(model.coefs_, model.intercepts_, strict=True))
         for number, (weights, bias) in enumerate(layers):
             x = graph.with_row("Add", graph.product(x, weights), bias)
@@ -254,5 +254,5 @@ class _Constant(Predictor):
 
     def _always(self, values: Any) -> Tensor:
         graph = self.graph
-        zeros = graph.cast(graph.each("IsNaN", graph.columns(tensor_of(self.inputs, self.columns), [0])))
+        zeros = graph.cast(graph.each("IsNaN", graph.columns(finite_input(self), [0])))
         return graph.with_row("Add", graph.with_row("Mul", zeros, [0.0]), values)

@@ -27,6 +27,7 @@ from ai_platform.runtimes.compiler.lowering.trees import leaf_numbers
 from ai_platform.runtimes.onnx.coding import (
     CODES,
     CODING_KEY,
+    GUARD,
     LABEL,
     NUMBERS,
     NUMBERS_OUT,
@@ -96,6 +97,8 @@ def lowered(
         inputs = Inputs(graph, signature, column, layout)
         answer = predictor_of(estimator, inputs, given)  # type: ignore[arg-type]  # None is read by nobody
         outputs = _outputs(answer, signature, has_probabilities=has_probabilities)
+        guard = graph.guard()
+        outputs += [] if guard is None else [(guard.name, GUARD, "DOUBLE")]
         if inputs.found == layout:
             return _whole(inputs, outputs)
         layout = inputs.found

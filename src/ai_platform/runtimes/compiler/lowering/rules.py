@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from ai_platform.runtimes.compiler.lowering.columns import Columns, Inputs
+from ai_platform.runtimes.compiler.lowering.columns import Columns, Inputs, tensor_of
 from ai_platform.runtimes.compiler.lowering.graph import Tensor, Unsupported
 
 Transform = Callable[[Any, Inputs, Columns], Columns]
@@ -26,6 +26,7 @@ class Predictor:
     def __init__(self, estimator: Any, inputs: Inputs, columns: Columns) -> None:
         self.estimator, self.inputs, self.columns = estimator, inputs, columns
         self.graph = inputs.graph
+        self.is_sparse = inputs.is_sparse
 
     @property
     def classes(self) -> int:
@@ -54,6 +55,14 @@ class Predictor:
 
     def _lacks(self, what: str) -> Unsupported:
         return Unsupported(f"there is no rule for the {what} of {type(self.estimator).__name__}")
+
+
+def finite_input(predictor: Predictor) -> Tensor:
+    """What a predictor is given that refuses numbers which are none or infinite, as nearly all of the library do."""
+    x = tensor_of(predictor.inputs, predictor.columns)
+    if predictor.graph.may_be_infinite:
+        predictor.graph.require_finite(x)
+    return x
 
 
 def largest(predictor: Predictor, scores: Tensor) -> Tensor:

@@ -79,6 +79,7 @@ def _power(step: Any, inputs: Inputs, columns: Columns) -> Columns:
     if step.method != "yeo-johnson":
         raise Unsupported(f"there is no rule for the method {step.method} of PowerTransformer")
     graph, x = inputs.graph, tensor_of(inputs, columns)
+    graph.may_be_infinite = True
     made = graph.beside([
         _yeo_johnson(graph, graph.columns(x, [place]), float(exponent)) for place, exponent in enumerate(step.lambdas_)
     ])  # fmt: skip
@@ -125,6 +126,7 @@ def _bin_of(graph: Graph, x: Tensor, edges: Any) -> Tensor:
 def _polynomials(step: Any, inputs: Inputs, columns: Columns) -> Columns:
     """Products of the columns that each power names, multiplied from the first on."""
     graph, x = inputs.graph, tensor_of(inputs, columns)
+    graph.may_be_infinite = True
     factors = [[place for place, times in enumerate(row) for _ in range(times)] for row in step.powers_.tolist()]
     one = x.width  # a column of ones behind the others
     ones = graph.node("Add", [graph.over_columns("ReduceMax", graph.with_row("Mul", x, [0.0])).name,

@@ -1,5 +1,6 @@
 """Steps that hold others: pipelines, column transformers, unions, searches, selectors, transformed targets."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,39 @@ def _through(inner: Any, inputs: Inputs, columns: Columns) -> Columns:
     return transformed(inner, inputs, columns)
 
 
+# What gives a sparse matrix of a sparse one.
+_KEEPS_SPARSE = frozenset({
+    "StandardScaler", "MaxAbsScaler", "RobustScaler", "Normalizer", "SimpleImputer", "Binarizer", "PolynomialFeatures",
+    "FunctionTransformer", "TfidfTransformer",
+})  # fmt: skip
+_SAYS_SPARSE: dict[str, Callable[[Any], bool]] = {
+    "ColumnTransformer": lambda step: step.sparse_output_,
+    "OneHotEncoder": lambda step: step.sparse_output,
+    "KBinsDiscretizer": lambda step: step.encode == "onehot",
+    **dict.fromkeys(("CountVectorizer", "TfidfVectorizer", "HashingVectorizer"), lambda _step: True),
+}
+
+
+def is_sparse_after(step: Any, *, before: bool) -> bool:
+    """Whether a fitted transformer gives a sparse matrix.
+
+    Args:
+        step: the transformer.
+        before: whether it is given one.
+    """
+    if hasattr(step, "steps"):
+        for _name, inner in step.steps:
+            before = is_sparse_after(inner, before=before)
+        return before
+    if hasattr(step, "transformer_list"):
+        return any(is_sparse_after(inner, before=before) for _name, inner in step.transformer_list)
+    told = _SAYS_SPARSE.get(type(step).__name__)
+    if told is not None:
+        return bool(told(step))
+    keeps = step is None or isinstance(step, str) or hasattr(step, "get_support")
+    return before and (keeps or type(step).__name__ in _KEEPS_SPARSE)
+
+
 class _Inner(Predictor):
     """Answers as another predictor does."""
 
@@ -96,10 +130,16 @@ class _Inner(Predictor):
 class _Pipeline(_Inner):
     @cached_property
     def inner(self) -> Predictor:
-        columns = self.columns
+        columns, was_sparse = self.columns, self.is_sparse
+        is_sparse = was_sparse
         for _name, step in self.estimator.steps[:-1]:
             columns = _through(step, self.inputs, columns)
-        return predictor_of(self.estimator.steps[-1][1], self.inputs, columns)
+            is_sparse = is_sparse_after(step, before=is_sparse)
+        self.inputs.is_sparse = is_sparse
+        try:
+            return predictor_of(self.estimator.steps[-1][1], self.inputs, columns)
+        finally:
+            self.inputs.is_sparse = was_sparse
 
 
 @predicts("sklearn:GridSearchCV", "sklearn:RandomizedSearchCV", "sklearn:HalvingGridSearchCV",

@@ -8,10 +8,11 @@ from ai_platform.runtimes.compiler.lowering.columns import Columns, Inputs, Raw,
 from ai_platform.runtimes.compiler.lowering.graph import Graph, Tensor, Unsupported
 from ai_platform.runtimes.compiler.lowering.rules import transforms
 from ai_platform.runtimes.compiler.lowering.scaling import normalized
-from ai_platform.runtimes.onnx.texts import TOKEN_PATTERNS, TextInput
+from ai_platform.runtimes.onnx.texts import LONGEST, TOKEN_PATTERNS, TextInput
 
 # Counts stand in a dense row: beyond this the library's sparse one is faster.
 _MOST_WORDS = 60_000
+_LEAST_BYTES = 4
 _OWN = ("preprocessor", "tokenizer")
 
 
@@ -42,6 +43,10 @@ def _text_input(step: Any, place: int) -> TextInput:
         raise Unsupported(f"{type(step).__name__} has code of its own")
     if step.analyzer == "word" and step.token_pattern not in TOKEN_PATTERNS:
         raise Unsupported(f"{type(step).__name__} cuts words by a pattern of its own")
+    if np.dtype(step.dtype).kind != "f" and np.dtype(step.dtype).itemsize < _LEAST_BYTES:
+        raise Unsupported(f"{type(step).__name__} counts in {np.dtype(step.dtype).name}, which is soon full")
+    if step.ngram_range[1] > LONGEST:
+        raise Unsupported(f"{type(step).__name__} has n-grams of more than {LONGEST}")
     if len(step.vocabulary_) > _MOST_WORDS:
         raise Unsupported(f"{type(step).__name__} has more than {_MOST_WORDS} words")
     stop_words = step.get_stop_words()
