@@ -32,7 +32,7 @@ _ROWS_A_ROUND = 2_048
 _LEAVES_A_ROUND = 8_192
 # Seconds for reaching what the first rows left out, more for many leaves.
 _SEARCHING_SECONDS, _MOST_SEARCHING_SECONDS = 3.0, 20.0
-_LEAVES_A_SECOND = 5_000
+_LEAVES_PER_SECOND = 5_000
 _ROWS_A_CLASS = 12
 _MOST_SPLITS = 200
 
@@ -155,7 +155,7 @@ class ProbeRows:
         chance = np.random.default_rng(3)
         outputs = self.native.predict(rows)
         leaves.look(rows)
-        seconds = max(_SEARCHING_SECONDS, min(_MOST_SEARCHING_SECONDS, leaves.leaves / _LEAVES_A_SECOND))
+        seconds = max(_SEARCHING_SECONDS, min(_MOST_SEARCHING_SECONDS, leaves.leaves / _LEAVES_PER_SECOND))
         until = time.monotonic() + seconds
         base, taken, mixes = rows, 0, 0
         while not self._is_whole(outputs, leaves) and time.monotonic() < until and mixes < _ROUNDS:
