@@ -46,7 +46,8 @@ async def predict_named(model: str, body: Named) -> dict[str, Any]:
     """The usual design for a table with names: a DataFrame of one row."""
     estimator, is_of_texts = _ESTIMATORS[model]
     row = [body.features["text"]] if is_of_texts else pd.DataFrame([body.features])
-    answer: dict[str, Any] = {"prediction": estimator.predict(row)[0].item()}
+    prediction = estimator.predict(row)[0]
+    answer: dict[str, Any] = {"prediction": prediction if isinstance(prediction, str) else prediction.item()}
     if hasattr(estimator, "predict_proba"):
         answer["probabilities"] = estimator.predict_proba(row)[0].tolist()
     return answer

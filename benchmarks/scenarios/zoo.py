@@ -18,7 +18,7 @@ import pandas as pd
 from ai_platform.training.publish import publish
 from benchmarks.harness import plots
 from benchmarks.harness.cores import ALL, SERVER, pinned, placement
-from benchmarks.harness.figures import ratios, series, spread, table
+from benchmarks.harness.figures import ratios, series, shown, spread, table
 from benchmarks.harness.scenario import Bench, Figures, Scenario, Target
 from benchmarks.harness.site import READY_SECONDS, Server, Site, reference
 from benchmarks.harness.zoo import CHURN, SAMPLE_ROWS, Brought, zoo
@@ -56,12 +56,17 @@ def run(bench: Bench) -> Figures:
                 "wrong": wrong[name],
                 "per_second": spread(rates[f"platform {name}"]),
                 "share": statistics.median(ratios(rates[f"platform {name}"], rates[f"bare {name}"])),
-                "times": statistics.median(ratios(rates[f"platform {name}"], rates[f"usual {name}"])),
+                "times": _times(rates[f"platform {name}"], rates[f"usual {name}"]),
                 "failed": sum(each["failed"] for each in seen[f"platform {name}"]),
             }
             for name, one in brought.items()
         },
     }
+
+
+def _times(ours: list[float], theirs: list[float]) -> float | None:
+    """How many times faster than the usual design; None where that did not answer."""
+    return statistics.median(ratios(ours, theirs)) if all(theirs) else None
 
 
 def _published(bench: Bench, one: Brought, site: Site) -> Figures:
@@ -149,7 +154,8 @@ def _compiled(figures: Figures) -> list[Figures]:
 
 def _mean_times(figures: Figures) -> float:
     """The geometric mean of how many times faster than the usual design."""
-    return math.exp(statistics.fmean(math.log(each["times"]) for each in figures["models"].values()))
+    known = [each["times"] for each in figures["models"].values() if each["times"] is not None]
+    return math.exp(statistics.fmean(math.log(times) for times in known))
 
 
 def _least_churn(figures: Figures) -> float | None:
@@ -160,8 +166,8 @@ def _least_churn(figures: Figures) -> float | None:
 def write(figures: Figures) -> dict[str, Any]:
     """The table of models."""
     rows = [
-        (each["name"], each["form"], each["share"], f"{each['times']:.0f}", each["per_second"]["median"], each["wrong"],
-         each["why"])
+        (each["name"], each["form"], each["share"], shown(each["times"], digits=0), each["per_second"]["median"],
+         each["wrong"], each["why"])
         for each in sorted(figures["models"].values(), key=lambda each: -each["share"])
     ]  # fmt: skip
     heads = "Model | serves | of bare ASGI | times the usual design | requests/s | rows that differ | why native"
