@@ -26,6 +26,13 @@ DECODER = InstanceDecoder(SIGNATURE, LIMITS)
 GAPPY = Signature(inputs=tuple(Feature(name=name, nullable=name != "width") for name in NAMES))
 GAPPY_DECODER = InstanceDecoder(GAPPY, LIMITS)
 
+# Of numbers and texts, some of which may be missing.
+WORDED = Signature(inputs=(
+    Feature(name="length"), Feature(name="city", type="string"), Feature(name="plan", type="string", nullable=True),
+    Feature(name="größe", nullable=True),
+))  # fmt: skip
+WORDED_DECODER = InstanceDecoder(WORDED, LIMITS)
+
 numbers = st.integers(-(2**60), 2**60) | st.floats(-LARGEST_NUMBER, LARGEST_NUMBER)
 anything = st.recursive(
     st.none() | st.booleans() | numbers | st.text(max_size=5),
@@ -98,6 +105,57 @@ def test_missing_values_are_read_the_fast_way_where_training_had_them() -> None:
 def test_two_equal_keys_do_not_hide_behind_one_that_is_left_out() -> None:
     with pytest.raises(InvalidJson, match="same key twice"):
         GAPPY_DECODER.decode(b'{"features": {"width": 2, "width": 2, "length": 1}}')
+
+
+texts = st.text(max_size=6) | st.sampled_from(
+    ['"', '\\"', "Oslo", "São Paulo", "a\nb", "\x00", "é" * 9, "city", "\ufeff"]
+)
+mixed_values = numbers | texts | st.none() | st.booleans()
+mixed_row = st.fixed_dictionaries({
+    "length": numbers, "city": texts, "plan": texts | st.none(), "größe": numbers | st.none(),
+})  # fmt: skip
+mixed_rows = (
+    mixed_row
+    | mixed_row.map(lambda row: list(row.values()))
+    | st.lists(mixed_values, min_size=3, max_size=5)
+    | st.dictionaries(st.sampled_from(["length", "city", "plan", "größe", "other"]), mixed_values)
+)
+mixed_bodies = st.lists(mixed_rows, max_size=4).map(lambda rows: {"instances": rows}) | mixed_rows.map(
+    lambda row: {"features": row}
+)
+
+
+@given(mixed_bodies, st.booleans())
+def test_the_fast_way_and_the_careful_way_agree_on_texts(document: Any, escapes: bool) -> None:
+    body = json.dumps(document, ensure_ascii=escapes).encode("utf-8", "surrogatepass")
+    assert read(WORDED_DECODER.decode, body) == read(lambda given: carefully(given, WORDED), body)
+
+
+@given(mixed_bodies, st.integers(0, 200), st.binary(max_size=3))
+def test_the_two_ways_agree_on_damaged_bytes_with_texts(document: Any, place: int, damage: bytes) -> None:
+    body = bytearray(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    body[place % len(body) : place % len(body) + len(damage)] = damage
+    assert read(WORDED_DECODER.decode, bytes(body)) == read(lambda given: carefully(given, WORDED), bytes(body))
+
+
+def test_texts_are_read_the_fast_way() -> None:
+    named = {"größe": 2, "plan": None, "city": "São Paulo", "length": 1}
+    body = json.dumps({"instances": [[1, "Oslo", "pro", None], named]}, ensure_ascii=False).encode()
+    found = WORDED_DECODER.at_once(body)
+    assert found is not None
+    assert found.rows == [[1.0, "Oslo", "pro", None], [1.0, "São Paulo", None, 2.0]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"features": {"length": 1, "city": "a", "city": "b", "plan": null, "gr\xc3\xb6\xc3\x9fe": 1}}',
+     b'{"features": {"length": 1, "city": "a", "plan": "b", "pl\\u0061n": "c", "gr\xc3\xb6\xc3\x9fe": 1}}',
+     b'{"features": {"length": 1, "city": "\\u0022", "plan": "b", "plan": null, "gr\xc3\xb6\xc3\x9fe": 1}}'],
+)  # fmt: skip
+def test_equal_keys_do_not_hide_behind_texts(body: bytes) -> None:
+    assert WORDED_DECODER.at_once(body) is None
+    with pytest.raises(InvalidJson, match="same key twice"):
+        WORDED_DECODER.decode(body)
 
 
 @given(good, st.integers(0, 200), st.binary(max_size=3))
