@@ -17,6 +17,8 @@ from ai_platform.inputs.validation import LARGEST_NUMBER, validate
 from ai_platform.runtimes.base.signature import Feature, Signature
 from ai_platform.settings import LimitSettings
 
+# Rows with texts are looked through one by one: more of them take the careful way, which need not be on the event loop.
+_MOST_ROWS_OF_TEXTS = 64
 _KINDS: dict[str, type] = {"number": float, "string": str}
 # Around the one name that a body has outside its instances.
 _QUOTES = 2
@@ -98,7 +100,7 @@ class InstanceDecoder:
         if single == (features is msgspec.UNSET):
             return None
         given = [features] if single else instances
-        if not 0 < len(given) <= self._limits.rows:
+        if not 0 < len(given) <= min(self._limits.rows, _MOST_ROWS_OF_TEXTS):
             return None
         marks, rows = _QUOTES, []
         for instance in given:
