@@ -113,13 +113,12 @@ class ProbeRows:
         starts = kept + spread_rows(signature, kept)
         known = knowledge_of(estimator, columns_given(estimator, signature), len(signature.inputs))
         most = _affordable(native, kept[:1])
-        rows = self._answered(starts + knowledge_rows(known, signature, starts, most))
+        rows, outputs = self._answered(starts + knowledge_rows(known, signature, starts, most))
         leaves = LeafCoverage(graph, signature)
-        rows, outputs = self._searched(rows, leaves, known, most)
+        rows, outputs = self._searched(rows, outputs, leaves, known, most)
         self.structural = len(rows)
-        halved = self._answered(boundary_rows(compiled, signature, _of_each_class(rows, outputs)))
-        self.rows, self.outputs = self._with(rows, outputs, halved)
-        self.has_probabilities = self.outputs.probabilities is not None
+        halved, more = self._answered(boundary_rows(compiled, signature, _of_each_class(rows, outputs)))
+        self.rows, self.outputs = rows + halved, joined([outputs, more])
         self.unknown = unknown_rows(signature, kept)
         classes = signature.classes
         self.coverage = Coverage(
@@ -130,15 +129,16 @@ class ProbeRows:
             classes is not None or len({str(one) for one in self.outputs.predictions}) > 1,
         )
 
-    def _answered(self, rows: list[list[Value]]) -> list[list[Value]]:
-        """The rows that the model answers; others are halved away, because one of them fails the whole call."""
+    def _answered(self, rows: list[list[Value]]) -> tuple[list[list[Value]], Outputs]:
+        """The rows that the model answers, and its answers; others are halved away, for one fails the whole call."""
         waiting, answered, splits = [rows], [], 0
+        parts: list[Outputs] = []
         while waiting:
             some = waiting.pop()
             if not some:
                 continue
             try:
-                self.native.predict(some)
+                parts.append(self.native.predict(some))
                 answered += some
             except Exception:  # noqa: BLE001  # a model raises what it likes
                 splits += 1
@@ -146,14 +146,13 @@ class ProbeRows:
                     self._refused += len(some)
                 else:
                     waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
-        return answered
+        return answered, joined(parts)
 
     def _searched(
-        self, rows: list[list[Value]], leaves: LeafCoverage, known: Knowledge, most: int
+        self, rows: list[list[Value]], outputs: Outputs, leaves: LeafCoverage, known: Knowledge, most: int
     ) -> tuple[list[list[Value]], Outputs]:
         """More rows while classes or leaves are left out: those of leaves, then such as mix what there is."""
         chance = np.random.default_rng(3)
-        outputs = self.native.predict(rows)
         leaves.look(rows)
         seconds = max(_SEARCHING_SECONDS, min(_MOST_SEARCHING_SECONDS, leaves.leaves / _LEAVES_PER_SECOND))
         until = time.monotonic() + seconds
@@ -165,21 +164,15 @@ class ProbeRows:
             else:
                 mixes += 1
                 more = _mixed(rows, min(most, _ROWS_A_ROUND), chance)
-            answered = self._answered(more)
+            answered, theirs = self._answered(more)
             leaves.look(answered)
-            rows, outputs = self._with(rows, outputs, answered)
+            rows, outputs = rows + answered, joined([outputs, theirs])
         return rows, outputs
 
     def _is_whole(self, outputs: Outputs, leaves: LeafCoverage) -> bool:
         numbers = outputs.class_numbers
         reaches_classes = numbers is None or len(set(numbers)) == len(self.signature.classes or ())
         return reaches_classes and leaves.reached >= LEAST_LEAVES * leaves.leaves
-
-    def _with(
-        self, rows: list[list[Value]], outputs: Outputs, more: list[list[Value]]
-    ) -> tuple[list[list[Value]], Outputs]:
-        """More rows behind those whose outputs are known."""
-        return (rows + more, joined([outputs, self.native.predict(more)])) if more else (rows, outputs)
 
 
 def columns_given(estimator: Any, signature: Signature) -> Columns:
