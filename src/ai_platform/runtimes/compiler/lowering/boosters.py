@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ai_platform.runtimes.compiler.lowering.columns import tensor_of
 from ai_platform.runtimes.compiler.lowering.graph import Tensor, Unsupported
-from ai_platform.runtimes.compiler.lowering.rules import Predictor, cached_property, largest, of_two, predicts
+from ai_platform.runtimes.compiler.lowering.rules import Predictor, largest, of_two, predicts
 from ai_platform.runtimes.compiler.lowering.trees import (
     AT_MOST,
     BELOW,

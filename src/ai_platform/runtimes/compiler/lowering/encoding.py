@@ -16,7 +16,7 @@ from ai_platform.runtimes.compiler.lowering.columns import (
     columns_of,
     looked_up_numbers,
 )
-from ai_platform.runtimes.compiler.lowering.graph import Tensor, Unsupported
+from ai_platform.runtimes.compiler.lowering.graph import Unsupported
 from ai_platform.runtimes.compiler.lowering.rules import transforms
 
 
@@ -173,17 +173,18 @@ def filled_codes(step: Any, inputs: Inputs, columns: Columns) -> Columns:
     return made
 
 
-def missing_flags(inputs: Inputs, columns: Columns) -> list[Tensor]:
-    """For each column, 1 where its value is missing and else 0, shape (rows, 1) each."""
+def missing_flags(inputs: Inputs, columns: Columns) -> Columns:
+    """For each column another, 1 where its value is missing and else 0."""
     graph = inputs.graph
-    made = []
+    made: Columns = []
     for column in columns:
         found = _materialized(inputs, column)
         if isinstance(found, Number):
-            made.append(graph.cast(graph.each("IsNaN", graph.columns(found.tensor, [found.place]))))
+            flag = graph.cast(graph.each("IsNaN", graph.columns(found.tensor, [found.place])))
         else:
             flags = [float(_is_missing(value)) for value in [*found.values.tolist(), *found.missing.tolist()]]
-            made.append(looked_up_numbers(inputs, [found], [np.array(flags)]))
+            flag = looked_up_numbers(inputs, [found], [np.array(flags)])
+        made.append(Number(flag, 0))
     return made
 
 

@@ -1,5 +1,6 @@
 """Models made of models: votes, stacks, calibration, one against the rest, weighted members."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,13 @@ from ai_platform.runtimes.compiler.lowering.graph import Tensor, Unsupported
 from ai_platform.runtimes.compiler.lowering.linear import shares
 from ai_platform.runtimes.compiler.lowering.rules import (
     Predictor,
-    cached_property,
     largest,
+    of_second_class,
     of_two,
     positive,
     predictor_of,
     predicts,
+    total,
 )
 from ai_platform.runtimes.compiler.lowering.scaling import interpolated
 
@@ -27,18 +29,6 @@ def _members(predictor: Predictor) -> list[Predictor]:
     ]
 
 
-def _total(predictor: Predictor, parts: list[Tensor], weights: Any) -> Tensor:
-    """Parts times their weights, added up from the first on."""
-    graph = predictor.graph
-    total = None
-    for part, weight in zip(parts, weights, strict=True):
-        weighted = part if weight == 1 else graph.with_row("Mul", part, [float(weight)])
-        total = weighted if total is None else graph.both("Add", total, weighted)
-    if total is None:
-        raise Unsupported("a model of no members")
-    return total
-
-
 class _Voting(Predictor):
     @property
     def weights(self) -> Any:
@@ -47,8 +37,8 @@ class _Voting(Predictor):
         return np.ones(len(self.estimator.estimators_)) if given is None else np.asarray(given, np.float64)
 
     def _average(self, parts: list[Tensor]) -> Tensor:
-        total = _total(self, parts, self.weights)
-        return self.graph.with_row("Div", total, [float(self.weights.sum())])
+        whole = total(self, parts, self.weights.tolist())
+        return self.graph.with_row("Div", whole, [float(self.weights.sum())])
 
 
 @predicts("sklearn:VotingRegressor")
@@ -76,7 +66,7 @@ class _VotingClasses(_Voting):
                                   self.classes))
             for one in _members(self)
         ]  # fmt: skip
-        return largest(self, _total(self, votes, self.weights))
+        return largest(self, total(self, votes, self.weights.tolist()))
 
 
 class _Stacked(Predictor):
@@ -95,8 +85,7 @@ class _Stacked(Predictor):
 
     def _answer(self, member: Predictor, method: str) -> Tensor:
         if method == "predict_proba":
-            found = member.probabilities
-            return self.graph.columns(found, [1]) if found.width == 2 else found  # noqa: PLR2004  # of two classes
+            return of_second_class(self, member.probabilities)
         if method == "decision_function":
             return member.decision
         return self.graph.cast(member.label) if hasattr(member.estimator, "classes_") else member.numbers
@@ -129,8 +118,7 @@ class _Calibrated(Predictor):
     @cached_property
     def probabilities(self) -> Tensor:
         parts = [self._of(one) for one in self.estimator.calibrated_classifiers_]
-        total = _total(self, parts, np.ones(len(parts)))
-        return self.graph.with_row("Div", total, [float(len(parts))])
+        return self.graph.with_row("Div", total(self, parts), [float(len(parts))])
 
     def _of(self, calibrated: Any) -> Tensor:
         graph = self.graph
@@ -150,8 +138,7 @@ class _Calibrated(Predictor):
     def _scores(self, member: Predictor) -> Tensor:
         if hasattr(member.estimator, "decision_function"):
             return member.decision
-        found = member.probabilities
-        return self.graph.columns(found, [1]) if found.width == 2 else found  # noqa: PLR2004
+        return of_second_class(self, member.probabilities)
 
     def _calibrated(self, calibrator: Any, scores: Tensor) -> Tensor:
         graph = self.graph
@@ -175,8 +162,7 @@ class _Weighted(Predictor):
             label = graph.node("Gather", [graph.constant(own, np.int64), one.label.name], 1, axis=0)
             chosen = graph.node("Equal", [label.name, graph.constant([range(count)], np.int64)], count)
             parts.append(graph.where(chosen, graph.row([weight]), graph.row([-1 / (count - 1) * weight]), count))
-        total = _total(self, parts, np.ones(len(parts)))
-        return graph.with_row("Div", total, [float(model.estimator_weights_.sum())])
+        return graph.with_row("Div", total(self, parts), [float(model.estimator_weights_.sum())])
 
     @cached_property
     def decision(self) -> Tensor:
@@ -207,9 +193,9 @@ class _AgainstRest(Predictor):
         parts = graph.beside([graph.columns(one.probabilities, [1]) for one in _members(self)])
         if parts.width == 1:
             return of_two(self, parts)
-        total = graph.over_columns("ReduceSum", parts)
-        is_zero = graph.with_row("Equal", total, [0.0])
-        return graph.both("Div", parts, graph.where(is_zero, graph.row([1.0]), total.name, 1))
+        whole = graph.over_columns("ReduceSum", parts)
+        is_zero = graph.with_row("Equal", whole, [0.0])
+        return graph.both("Div", parts, graph.where(is_zero, graph.row([1.0]), whole.name, 1))
 
     @cached_property
     def decision(self) -> Tensor:

@@ -1,6 +1,7 @@
 """Trees, forests and gradient boosting of scikit-learn, summed up in the order in which the library does."""
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,16 @@ from ai_platform.runtimes.compiler.lowering.columns import Columns, Inputs, tens
 from ai_platform.runtimes.compiler.lowering.graph import Tensor, Unsupported
 from ai_platform.runtimes.compiler.lowering.rules import (
     Predictor,
-    cached_property,
     largest,
     of_two,
     positive,
     predictor_of,
     predicts,
+    total,
     transformed,
 )
 from ai_platform.runtimes.compiler.lowering.trees import AT_MOST, MEMBER, Tree, leaf, of_sklearn, summed
 
-_DOUBLE_TO_LOGIT_EPS = float(np.finfo(np.float64).eps)
 _BITS = 32
 
 
@@ -221,7 +221,4 @@ class _Bagged(Predictor):
         return self._mean([one.probabilities for one in members])
 
     def _mean(self, parts: list[Tensor]) -> Tensor:
-        total = parts[0]
-        for part in parts[1:]:
-            total = self.graph.both("Add", total, part)
-        return self.graph.with_row("Div", total, [float(len(parts))])
+        return self.graph.with_row("Div", total(self, parts), [float(len(parts))])

@@ -15,8 +15,7 @@ def _simple(step: Any, inputs: Inputs, columns: Columns) -> Columns:
     _require_usual(step)
     indicated = [] if step.indicator_ is None else [columns[place] for place in step.indicator_.features_]
     flags = missing_flags(inputs, indicated)
-    filled = _filled(step, inputs, columns)
-    return filled + [column for flag in flags for column in columns_of(flag)]
+    return _filled(step, inputs, columns) + flags
 
 
 def _require_usual(step: Any) -> None:
@@ -49,5 +48,4 @@ def _indicator(step: Any, inputs: Inputs, columns: Columns) -> Columns:
     _require_usual(step)
     if step.error_on_new and step.features == "missing-only":
         raise Unsupported("MissingIndicator refuses what is missing in other columns than in training")
-    flags = missing_flags(inputs, [columns[place] for place in step.features_])
-    return [column for flag in flags for column in columns_of(flag)]
+    return missing_flags(inputs, [columns[place] for place in step.features_])

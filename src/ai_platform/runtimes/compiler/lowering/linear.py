@@ -1,5 +1,6 @@
 """Linear models, discriminants, naive Bayes and networks: sums of products, and what is made of them."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,6 @@ import numpy as np
 from ai_platform.runtimes.compiler.lowering.graph import Tensor, Unsupported
 from ai_platform.runtimes.compiler.lowering.rules import (
     Predictor,
-    cached_property,
     finite_input,
     largest,
     of_two,

@@ -1,7 +1,6 @@
 """The rules of lowering, found by the class of a step; each kind of step registers its own."""
 
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ai_platform.runtimes.compiler.lowering.columns import Columns, Inputs, tensor_of
@@ -84,6 +83,27 @@ def of_two(predictor: Predictor, probability: Tensor) -> Tensor:
     return graph.beside([first, probability])
 
 
+def total(predictor: Predictor, parts: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
+    """Parts, times their weights if there are any, added up from the first on.
+
+    Raises:
+        Unsupported: there are none.
+    """
+    graph = predictor.graph
+    found: Tensor | None = None
+    for part, weight in zip(parts, weights or [1.0] * len(parts), strict=True):
+        weighted = part if weight == 1 else graph.with_row("Mul", part, [float(weight)])
+        found = weighted if found is None else graph.both("Add", found, weighted)
+    if found is None:
+        raise Unsupported("a model of no members")
+    return found
+
+
+def of_second_class(predictor: Predictor, probabilities: Tensor) -> Tensor:
+    """Of two classes the probability of the second alone, which tells both; of more classes all."""
+    return predictor.graph.columns(probabilities, [1]) if probabilities.width == 2 else probabilities  # noqa: PLR2004
+
+
 _TRANSFORMS: dict[str, Transform] = {}
 _PREDICTORS: dict[str, type[Predictor]] = {}
 
@@ -134,9 +154,3 @@ def _rule(rules: dict[str, Any], step: Any) -> Any:
     if found is None:
         raise Unsupported(f"there is no rule for {kind.__name__}")
     return found
-
-
-__all__ = [
-    "Predictor", "cached_property", "largest", "of_two", "positive", "predictor_of", "predicts", "transformed",
-    "transforms",
-]  # fmt: skip

@@ -1,6 +1,7 @@
 """Steps that hold others: pipelines, column transformers, unions, searches, selectors, transformed targets."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from ai_platform.runtimes.compiler.lowering.functions import inverse_function
 from ai_platform.runtimes.compiler.lowering.graph import Tensor, Unsupported
 from ai_platform.runtimes.compiler.lowering.rules import (
     Predictor,
-    cached_property,
     predictor_of,
     predicts,
     transformed,
